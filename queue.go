@@ -1,0 +1,115 @@
+package tokenbucket
+
+import "sync/atomic"
+
+// A queue is the line of those whom a bucket could not serve at once, first come, first served: waiters, each a goroutine
+// in Wait, and appointments, each a Reservation. Tokens are taken when they are granted, never in advance, so leaving the
+// queue is an unlink with nothing to give back, and everybody behind has moved forward.
+type queue struct {
+	head, tail *node
+	lead       *node // the first waiter; in front of it there are only appointments
+	waiters    int
+	length     int
+	bounded    bool
+	most       int    // the greatest length, if bounded
+	owed       uint64 // tokens that those in the queue ask for, in all
+	armed      int64  // the instant that the lead will look at the queue again
+
+	// plan is the level of the bucket once all in the queue have been served. It is kept only while there are
+	// appointments, since without them it is the level plus what is owed, and made anew when it is not planned.
+	plan     uint64
+	planned  bool
+	booked   int   // appointments in the queue
+	lastBook int64 // no appointment in the queue is later
+
+	// disturbed tells that an appointment may be kept later than was told: tokens were charged, the limit was changed,
+	// or a waiter in front was served so late that tokens were lost.
+	disturbed bool
+}
+
+// A node is a place in the queue.
+type node struct {
+	prev, next *node
+	n          uint64
+	at         int64         // an appointment's instant: it is not served before
+	wake       chan struct{} // a waiter's: its state has changed, or it is to take the lead. nil for an appointment
+	state      atomic.Uint32 // changed with the queue's lock held
+}
+
+const (
+	inQueue   = uint32(iota)
+	served    // the tokens were taken for it
+	abandoned // it left
+	oversized // the burst has become smaller than what it waits for
+)
+
+// maxOwed bounds the tokens owed, so that they can be counted. It is two full buckets of the largest kind.
+const maxOwed = 1 << 62
+
+// full tells whether no node of n tokens may join.
+func (q *queue) full(n uint64) bool {
+	return q.bounded && q.length >= q.most || n > maxOwed-q.owed
+}
+
+func (q *queue) push(x *node) {
+	x.prev = q.tail
+	if q.tail == nil {
+		q.head = x
+	} else {
+		q.tail.next = x
+	}
+	q.tail = x
+	q.length++
+	q.owed += x.n
+	if x.wake == nil {
+		q.booked++
+		q.lastBook = max(q.lastBook, x.at)
+		return
+	}
+	q.waiters++
+	if q.lead == nil {
+		q.lead = x
+		q.armed = forever
+	}
+}
+
+// remove unlinks x and gives it its final state.
+func (q *queue) remove(x *node, state uint32) {
+	if x == q.lead {
+		// The search never goes back, so all searches together cost no more than the nodes that were in the queue.
+		q.lead = x.next
+		for q.lead != nil && q.lead.wake == nil {
+			q.lead = q.lead.next
+		}
+		q.armed = forever
+	}
+	if x.prev == nil {
+		q.head = x.next
+	} else {
+		x.prev.next = x.next
+	}
+	if x.next == nil {
+		q.tail = x.prev
+	} else {
+		x.next.prev = x.prev
+	}
+	q.length--
+	q.owed -= x.n
+	x.state.Store(state)
+	if x.wake == nil {
+		if q.booked--; q.booked == 0 {
+			q.lastBook, q.planned, q.disturbed = 0, false, false
+		}
+		return
+	}
+	q.waiters--
+	x.notify()
+}
+
+// notify wakes the goroutine of x, now or as soon as it looks.
+func (x *node) notify() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
