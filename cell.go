@@ -56,17 +56,21 @@ func (c *cell) take(s *source, least, most uint64) (uint64, moment, outcome) {
 	for {
 		first := c.word.Load()
 		t := s.now()
-		if p.spent(t) {
-			return 0, moment{}, spent
+		d := uint64(t - p.base)
+		if d >= p.span {
+			if t > p.base {
+				return 0, moment{}, spent
+			}
+			d = 0 // a clock before base has earned nothing
 		}
-		r := p.refillAt(t)
+		r := p.refill(d)
 		for w := c.word.Load(); ; w = c.word.Load() {
 			if w >= queued {
 				if w == sealed {
 					return 0, moment{}, dead
 				}
 				if w == first && r+p.burst < w&^queued+1<<p.frac {
-					return 0, moment{}, dry
+					return 0, moment{}, dry // and w == first proves it, as for a denial
 				}
 				return 0, moment{}, busy
 			}

@@ -37,7 +37,9 @@ func (s *source) now() int64 {
 	return s.injected()
 }
 
-func (s *source) injected() int64 { return int64(s.clock.Now().Sub(s.epoch)) }
+// injected reads a clock that was given. What is more than 146 years before the epoch counts as that, so that the
+// difference of two instants fits in 64 bits where it matters.
+func (s *source) injected() int64 { return max(int64(s.clock.Now().Sub(s.epoch)), -1<<62) }
 
 // until returns how far deadline is away, by the clock that the bucket goes by.
 func (s *source) until(deadline time.Time) time.Duration {

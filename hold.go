@@ -85,6 +85,7 @@ func (h *hold) replace(l Limit) {
 	h.cell.Store(c)
 	h.c.word.Store(sealed)
 	h.c, h.p, h.r = c, p, 0
+	h.disturbPlan()
 }
 
 // setLimit is SetLimit. Who asks for more than the new burst can't be served any more.

@@ -139,7 +139,7 @@ func (b *Bucket) take(least, most uint64, figures bool) (uint64, moment, outcome
 		switch {
 		case how == granted, how == denied, how == dry && !figures:
 			return n, m, how
-		case how == busy, how == dry:
+		case how != dead:
 			h := b.hold()
 			n, m, how := h.take(least, most)
 			h.release()
@@ -149,7 +149,7 @@ func (b *Bucket) take(least, most uint64, figures bool) (uint64, moment, outcome
 	}
 }
 
-// mend lets whoever replaces the cell finish, and replaces one whose timeline is spent.
+// mend waits until whoever replaces the cell has done so, and serves those in the queue who are due.
 func (b *Bucket) mend() {
 	h := b.hold()
 	h.release()
@@ -179,13 +179,14 @@ func (b *Bucket) add(n uint64, charge bool) {
 		switch c.add(&b.source, n, charge) {
 		case granted:
 			return
-		case busy:
+		case dead:
+			b.mend()
+		default:
 			h := b.hold()
 			h.add(n, charge)
 			h.release()
 			return
 		}
-		b.mend()
 	}
 }
 
@@ -201,13 +202,14 @@ func (b *Bucket) Tokens() float64 {
 		switch how {
 		case granted:
 			return m.tokens()
-		case busy:
+		case dead:
+			b.mend()
+		default:
 			h := b.hold()
-			m := h.moment()
+			m := h.owing()
 			h.release()
 			return m.tokens()
 		}
-		b.mend()
 	}
 }
 
