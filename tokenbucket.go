@@ -20,16 +20,22 @@ import (
 // Counts of tokens n are in [0, math.MaxInt]; a negative n panics. With n == 0 every method succeeds at once and takes
 // nothing.
 type Bucket struct {
+	// The first cache line is what every decision reads and hardly anybody writes. No other bucket's word shares a line with
+	// this one's, because a Bucket fills four of them: else two goroutines with a bucket each cost each other 15 to 70 ns a
+	// decision.
 	cell   atomic.Pointer[cell] // nil in the zero Bucket; replaced, its predecessor sealed, under mu
 	source source               // fixed once cell is not nil
 
 	// refusing is set for good by the first denial. Until then a decision that takes a token skips the load with which
 	// a denial is proved, which costs 4 ns right after a compare-and-swap on the same word.
 	refusing atomic.Bool
+	_        [8]byte
 
+	first cell // what cell points to until the limit is changed
 	home  home // of a Keyed's bucket; otherwise nil
 	mu    sync.Mutex
 	queue queue // guarded by mu
+	_     [40]byte
 }
 
 // New returns a full Bucket. It panics if burst is less than 1.
@@ -48,7 +54,8 @@ func New(rate Rate, burst int, opts ...Option) *Bucket {
 // init makes b a full bucket on the timeline p, with an empty queue like q.
 func (b *Bucket) init(p *timeline, s source, q queue) {
 	b.source, b.queue = s, q
-	b.cell.Store(&cell{p: p})
+	b.first.p = p
+	b.cell.Store(&b.first)
 }
 
 func mustBeValid(where string, l Limit) {
