@@ -37,6 +37,7 @@ const (
 	catchUp = 10 * time.Millisecond
 
 	forever = math.MaxInt64 // an instant that never comes
+	always  = math.MinInt64 // and one that is past by any clock, also one that stepped back to before a timeline's base
 )
 
 // newTimeline puts a valid limit on the clock at base.
@@ -125,7 +126,7 @@ func (p *timeline) spent(t int64) bool { return t > p.base && uint64(t)-uint64(p
 // refill(d) >= x if and only if d * 2^pre * mult >= x * 2^(64+post).
 func (p *timeline) when(x uint64) int64 {
 	if x == 0 {
-		return p.base
+		return always
 	}
 	x2 := x << p.post
 	if x2>>p.post != x || x2 >= p.mult {
