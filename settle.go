@@ -124,11 +124,6 @@ func (h *hold) moment() moment {
 	return moment{p: h.p, t: h.t, v: h.planned(), queue: h.queue.head != nil, floor: h.queue.lastBook}
 }
 
-// owing returns the state with what is owed to those who queue taken off.
-func (h *hold) owing() moment {
-	return moment{p: h.p, t: h.t, v: min(max(h.v, h.r)+h.p.quanta(h.queue.owed), maxLevel)}
-}
-
 // join puts x at the end of the queue.
 func (h *hold) join(x *node) {
 	q := &h.queue

@@ -213,9 +213,9 @@ func (b *Bucket) Tokens() float64 {
 			b.mend()
 		default:
 			h := b.hold()
-			m := h.owing()
+			m, owed := moment{p: h.p, t: h.t, v: max(h.v, h.r)}, h.queue.owed
 			h.release()
-			return m.tokens()
+			return m.tokens() - float64(owed)
 		}
 	}
 }
