@@ -134,21 +134,14 @@ func (c *cell) add(s *source, n uint64, charge bool) outcome {
 // moved returns the level v after n tokens were put back, at most up to a full bucket, or charged, at most up to the
 // greatest debt that can be written down, which takes half a century and more to pay.
 func (p *timeline) moved(v, r, n uint64, charge bool) uint64 {
-	if charge {
-		return min(v+p.quanta(n), maxLevel)
-	}
-	if back := p.refunded(n); v > r && v-r > back {
-		return v - back
+	x := p.quanta(n)
+	switch {
+	case charge:
+		return min(v+x, maxLevel)
+	case v > r && v-r > x:
+		return v - x
 	}
 	return r
-}
-
-// refunded converts like quanta, but without its upper bound: a refund of math.MaxInt ends any debt.
-func (p *timeline) refunded(n uint64) uint64 {
-	if n > maxLevel>>p.frac {
-		return maxLevel
-	}
-	return n << p.frac
 }
 
 // look reads the cell without changing it.

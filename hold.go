@@ -148,4 +148,4 @@ func (h *hold) disturb() {
 }
 
 // disturbPlan notes that the level after the last one in the queue has to be foreseen anew.
-func (h *hold) disturbPlan() { h.queue.planned = false }
+func (h *hold) disturbPlan() { h.queue.planned, h.queue.loose = false, h.queue.booked > 0 }

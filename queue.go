@@ -13,6 +13,7 @@ type queue struct {
 	bounded    bool
 	most       int    // the greatest length, if bounded
 	owed       uint64 // tokens that those in the queue ask for, in all
+	owedBooked uint64 // and of these, those of appointments
 	armed      int64  // the instant that the lead will look at the queue again
 
 	// plan is the level of the bucket once all in the queue have been served. It is kept only while there are
@@ -21,6 +22,10 @@ type queue struct {
 	planned  bool
 	booked   int   // appointments in the queue
 	lastBook int64 // no appointment in the queue is later
+
+	// loose tells that appointments may have room in front of them, which a waiter behind them can use: somebody has left,
+	// or the limit was changed, or tokens were put back.
+	loose bool
 
 	// disturbed tells that an appointment may be kept later than was told: tokens were charged, the limit was changed,
 	// or a waiter in front was served so late that tokens were lost.
@@ -63,6 +68,7 @@ func (q *queue) push(x *node) {
 	q.owed += x.n
 	if x.wake == nil {
 		q.booked++
+		q.owedBooked += x.n
 		q.lastBook = max(q.lastBook, x.at)
 		return
 	}
@@ -97,8 +103,9 @@ func (q *queue) remove(x *node, state uint32) {
 	q.owed -= x.n
 	x.state.Store(state)
 	if x.wake == nil {
+		q.owedBooked -= x.n
 		if q.booked--; q.booked == 0 {
-			q.lastBook, q.planned, q.disturbed = 0, false, false
+			q.lastBook, q.planned, q.loose, q.disturbed = 0, false, false, false
 		}
 		return
 	}

@@ -77,7 +77,7 @@ func (h *hold) due() int64 {
 	}
 	q := &h.queue
 	mine := h.late() + q.lead.n<<h.p.frac
-	v := mine
+	v := min(mine, maxLevel)
 	for x := q.head; x != q.lead; x = x.next {
 		need := h.p.quanta(x.n)
 		v = min(v+need, maxLevel)

@@ -165,10 +165,11 @@ func between(t, then int64) time.Duration {
 // most returns the greatest number of tokens that the bucket can hold.
 func (p *timeline) most() uint64 { return p.burst >> p.frac }
 
-// quanta converts tokens to quanta, at most 2^62 of them: more than any bucket holds, and half a century of refill.
+// quanta converts tokens to quanta, at most maxLevel of them: more than any bucket holds, and two centuries of refill. The
+// sum of a level and that does not overflow.
 func (p *timeline) quanta(n uint64) uint64 {
-	if n > maxRefill>>p.frac {
-		return maxRefill
+	if n > maxLevel>>p.frac {
+		return maxLevel
 	}
 	return n << p.frac
 }

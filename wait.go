@@ -77,6 +77,9 @@ func (h *hold) enqueue(ctx context.Context, n int) (*node, time.Duration, error)
 	if x != h.queue.lead {
 		return x, Never, nil
 	}
+	if h.settle(); x.state.Load() == served {
+		return nil, 0, nil // there was a place in front of an appointment
+	}
 	h.queue.armed = h.due()
 	return x, between(h.t, h.queue.armed), nil
 }
@@ -95,13 +98,17 @@ func (h *hold) takeLate(n uint64) bool {
 }
 
 // turn returns the instant before which it cannot be the turn of a waiter for n tokens behind all who queue, unless the
-// limit changes, tokens are refunded or somebody leaves the queue. Only appointments can make it later.
+// limit changes, tokens are refunded or somebody leaves the queue.
 func (h *hold) turn(n uint64) int64 {
 	v := max(h.v, h.r)
 	if h.queue.head != nil {
 		v = h.v
 	}
-	v += h.p.quanta(h.queue.owed) + n<<h.p.frac
+	owed := h.queue.owed
+	if h.queue.loose {
+		owed -= h.queue.owedBooked // perhaps it can be served in front of the appointments
+	}
+	v = min(v+h.p.quanta(owed), maxLevel) + n<<h.p.frac
 	return h.p.when(v - min(v, h.p.burst))
 }
 
