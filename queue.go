@@ -7,21 +7,19 @@ import "sync/atomic"
 // queue is an unlink with nothing to give back, and everybody behind has moved forward.
 type queue struct {
 	head, tail *node
-	lead       *node // the first waiter; in front of it there are only appointments
-	waiters    int
-	length     int
-	bounded    bool
-	most       int    // the greatest length, if bounded
+	lead       *node  // the first waiter; in front of it there are only appointments
+	waiters    int    // in the queue
+	booked     int    // appointments in the queue
+	most       int    // waiters and appointments that may queue, if bounded
 	owed       uint64 // tokens that those in the queue ask for, in all
 	owedBooked uint64 // and of these, those of appointments
 	armed      int64  // the instant that the lead will look at the queue again
+	lastBook   int64  // no appointment in the queue is later
 
 	// plan is the level of the bucket once all in the queue have been served. It is kept only while there are
 	// appointments, since without them it is the level plus what is owed, and made anew when it is not planned.
-	plan     uint64
-	planned  bool
-	booked   int   // appointments in the queue
-	lastBook int64 // no appointment in the queue is later
+	plan    uint64
+	planned bool
 
 	// loose tells that appointments may have room in front of them, which a waiter behind them can use: somebody has left,
 	// or the limit was changed, or tokens were put back.
@@ -30,6 +28,8 @@ type queue struct {
 	// disturbed tells that an appointment may be kept later than was told: tokens were charged, the limit was changed,
 	// or a waiter in front was served so late that tokens were lost.
 	disturbed bool
+
+	bounded bool
 }
 
 // A node is a place in the queue.
@@ -53,7 +53,7 @@ const maxOwed = 1 << 62
 
 // full tells whether no node of n tokens may join.
 func (q *queue) full(n uint64) bool {
-	return q.bounded && q.length >= q.most || n > maxOwed-q.owed
+	return q.bounded && q.waiters+q.booked >= q.most || n > maxOwed-q.owed
 }
 
 func (q *queue) push(x *node) {
@@ -64,7 +64,6 @@ func (q *queue) push(x *node) {
 		q.tail.next = x
 	}
 	q.tail = x
-	q.length++
 	q.owed += x.n
 	if x.wake == nil {
 		q.booked++
@@ -99,7 +98,6 @@ func (q *queue) remove(x *node, state uint32) {
 	} else {
 		x.next.prev = x.prev
 	}
-	q.length--
 	q.owed -= x.n
 	x.state.Store(state)
 	if x.wake == nil {
