@@ -47,8 +47,9 @@ const (
 // It is linearizable. A grant takes effect at its compare-and-swap; its reading of the clock may be older than the word,
 // which can only make it poorer. A denial holds at the instant at which the word was first loaded: it had that value
 // already, and at the later instant that the clock then told there were still too few tokens. Without that first load a
-// caller who was held up between clock and word would be denied for a token that has been there all the time.
-func (c *cell) take(s *source, least, most uint64) (uint64, moment, outcome) {
+// caller who was held up between clock and word would be denied for a token that has been there all the time. The same
+// goes for taking fewer than most, and for the figures of a decision, if they are asked for.
+func (c *cell) take(s *source, least, most uint64, figures bool) (uint64, moment, outcome) {
 	p := c.p
 	if p.span == 0 {
 		return c.unlimited(s, most)
@@ -76,10 +77,10 @@ func (c *cell) take(s *source, least, most uint64) (uint64, moment, outcome) {
 			}
 			v := max(w, r)
 			n := min(most, p.tokens(r, v))
+			if w != first && (figures || n < most) {
+				break
+			}
 			if n < least {
-				if w != first {
-					break
-				}
 				return 0, moment{p: p, t: t, v: v}, denied
 			}
 			if n == 0 {

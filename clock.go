@@ -38,8 +38,10 @@ func (s *source) now() int64 {
 }
 
 // injected reads a clock that was given. What is more than 146 years before the epoch counts as that, so that the
-// difference of two instants fits in 64 bits where it matters.
-func (s *source) injected() int64 { return max(int64(s.clock.Now().Sub(s.epoch)), -1<<62) }
+// difference of two instants fits in 64 bits where it matters; and no instant is forever.
+func (s *source) injected() int64 {
+	return min(max(int64(s.clock.Now().Sub(s.epoch)), -1<<62), forever-1)
+}
 
 // until returns how far deadline is away, by the clock that the bucket goes by.
 func (s *source) until(deadline time.Time) time.Duration {

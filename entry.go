@@ -95,7 +95,7 @@ func (k *Keyed[K]) insert(h uint64, key K, p *timeline, gen uint64, force bool) 
 		}
 	}
 	e = &entry[K]{cell: cell{p: p}, key: key}
-	e.word.Store(p.refillAt(s.evicted))
+	e.word.Store(max(p.birth, p.refillAt(s.evicted)))
 	s.put(h, e)
 	return e, false
 }
@@ -113,8 +113,8 @@ func (k *Keyed[K]) setLimit(h uint64, key K, p *timeline) {
 		if w >= queued {
 			s.mu.Unlock()
 			b := k.open(h, key, e)
+			defer b.exit()
 			b.SetLimit(p.limit)
-			b.exit()
 			return
 		}
 		t := k.source.now()

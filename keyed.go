@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"sync"
 	"sync/atomic"
 )
 
@@ -40,6 +41,7 @@ type Keyed[K comparable] struct {
 	limitOf   func(K) Limit
 	gen       atomic.Uint64
 	timelines timelines
+	changing  sync.Mutex // held while a change of limit visits the keys, so that the last one wins for all of them
 
 	overflow overflow
 	lines    [lineStripes]lines[K]
@@ -52,7 +54,7 @@ func NewKeyed[K comparable](rate Rate, burst int, opts ...KeyedOption) *Keyed[K]
 	mustBeValid("NewKeyed", l)
 	k := newKeyed[K](opts)
 	k.limit.Store(newTimeline(l, 0))
-	k.overflow.single = true
+	k.overflow.limit = &k.limit
 	return k
 }
 
@@ -115,7 +117,7 @@ func (k *Keyed[K]) TakeAvailable(key K, n int) int {
 func (k *Keyed[K]) take(key K, least, most uint64, figures bool) (uint64, moment, outcome) {
 	h := k.hash(key)
 	if e := k.table.get(h, key); e != nil {
-		n, m, how := e.take(&k.source, least, most)
+		n, m, how := e.take(&k.source, least, most, figures)
 		if how == granted || how == denied || how == dry && !figures {
 			return n, m, how
 		}
@@ -130,7 +132,7 @@ func (k *Keyed[K]) takeSlow(h uint64, key K, least, most uint64, figures bool) (
 		if b != nil {
 			return b.take(least, most, figures)
 		}
-		n, m, how := e.take(&k.source, least, most)
+		n, m, how := e.take(&k.source, least, most, figures)
 		switch {
 		case how == granted, how == denied, how == dry && !figures:
 			return n, m, how
@@ -184,7 +186,7 @@ func (k *Keyed[K]) takeNow(h uint64, key K, n uint64) bool {
 	if e == nil {
 		return false
 	}
-	_, _, how := e.take(&k.source, n, n)
+	_, _, how := e.take(&k.source, n, n, false)
 	return how == granted
 }
 
@@ -221,7 +223,8 @@ func (k *Keyed[K]) Tokens(key K) float64 {
 	tokens := math.NaN()
 	k.peek(h, key, func(b *Bucket) { tokens = b.Tokens() })
 	if math.IsNaN(tokens) {
-		return float64(k.Limit(key).Burst)
+		p, _ := k.timeline(key)
+		return moment{p: p, t: k.source.now(), v: p.birth}.tokens()
 	}
 	return tokens
 }
@@ -258,8 +261,8 @@ func (k *Keyed[K]) Delete(key K) {
 		if w := e.word.Load(); w >= queued {
 			s.mu.Unlock()
 			b := k.open(h, key, e)
+			defer b.exit()
 			b.reset()
-			b.exit()
 			return
 		} else if e.word.CompareAndSwap(w, sealed) {
 			s.remove(h, g, slot)
@@ -296,24 +299,30 @@ func (k *Keyed[K]) All() iter.Seq2[K, float64] {
 }
 
 // SetLimit changes the limit of all keys, as [Bucket.SetLimit] does for each: tokens stay and waiters are given a new time.
-// It visits every key, so the new limit is in force for all when it returns. It panics for a map of [NewKeyedFunc].
+// It visits every key, so the new limit is in force for all when it returns. A key that is not there counts as one that was
+// full, and so begins with the burst of before, if that was less. SetLimit panics for a map of [NewKeyedFunc].
 func (k *Keyed[K]) SetLimit(l Limit) {
 	mustBeValid("SetLimit", l)
 	if k.limitOf != nil {
 		panic("tokenbucket: SetLimit: the limits come from the func given to NewKeyedFunc; call Refresh")
 	}
-	p := newTimeline(l, 0)
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	p := k.limit.Load().after(l, k.source.now())
 	k.limit.Store(p)
 	k.overflow.setLimit(l)
 	k.each(func(h uint64, key K) { k.setLimit(h, key, p) })
 }
 
 // Refresh asks the func given to NewKeyedFunc for the limit of every key again, and puts it in force as
-// [Bucket.SetLimit] does. Of a map of [NewKeyed] it changes nothing.
+// [Bucket.SetLimit] does. Those who wait in an overflow bucket go on waiting by the limit that they came with. Of a map of
+// [NewKeyed] it changes nothing.
 func (k *Keyed[K]) Refresh() {
 	if k.limitOf == nil {
 		return
 	}
+	k.changing.Lock()
+	defer k.changing.Unlock()
 	k.gen.Add(1)
 	k.each(func(h uint64, key K) {
 		p, _ := k.timeline(key)

@@ -70,11 +70,19 @@ func (b *line[K]) exit() {
 }
 
 // renew finds the key's cell after the last one was evicted. It makes room even where there is none, for one who holds the
-// line open; the key is as full as any new one.
+// line open; the key is as full as any new one. The line's lock is held, and let go of if the user's func panics.
 func (b *line[K]) renew() *cell {
+	found := false
+	defer func() {
+		if !found {
+			b.mu.Unlock()
+		}
+	}()
 	for {
 		p, gen := b.k.timeline(b.key)
 		if e, _ := b.k.insert(b.h, b.key, p, gen, true); e != nil {
+			b.k.arm()
+			found = true
 			return &e.cell
 		}
 	}

@@ -12,9 +12,9 @@ const (
 
 // An overflow holds the buckets that keys share which found no room.
 type overflow struct {
-	single bool       // there is one tier, whatever its limit is by now
-	mu     sync.Mutex // guards changes of tiers
-	tiers  atomic.Pointer[[]*tier]
+	limit *atomic.Pointer[timeline] // the limit of all keys; then there is but one tier. nil if each has its own
+	mu    sync.Mutex                // guards changes of tiers
+	tiers atomic.Pointer[[]*tier]
 }
 
 // A tier is the overflow buckets of the keys of one limit.
@@ -30,7 +30,7 @@ func (o *overflow) find(l Limit) *tier {
 	switch {
 	case tiers == nil:
 		return nil
-	case o.single:
+	case o.limit != nil:
 		return (*tiers)[0]
 	}
 	var strictest *tier
@@ -63,8 +63,11 @@ func (o *overflow) add(l Limit, src source, q queue) *tier {
 	if x := o.find(l); x != nil {
 		return x
 	}
-	x := &tier{limit: l, buckets: new([overflowBuckets]Bucket)}
 	p := newTimeline(l, 0)
+	if o.limit != nil {
+		p = o.limit.Load() // by now it may be another; SetLimit changes it before it takes the lock
+	}
+	x := &tier{limit: p.limit, buckets: new([overflowBuckets]Bucket)}
 	for i := range x.buckets {
 		x.buckets[i].init(p, src, q)
 	}

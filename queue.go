@@ -14,7 +14,7 @@ type queue struct {
 	owed       uint64 // tokens that those in the queue ask for, in all
 	owedBooked uint64 // and of these, those of appointments
 	armed      int64  // the instant that the lead will look at the queue again
-	lastBook   int64  // no appointment in the queue is later
+	lastBooked *node  // the last appointment; none is later
 
 	// plan is the level of the bucket once all in the queue have been served. It is kept only while there are
 	// appointments, since without them it is the level plus what is owed, and made anew when it is not planned.
@@ -51,6 +51,14 @@ const (
 // maxOwed bounds the tokens owed, so that they can be counted. It is two full buckets of the largest kind.
 const maxOwed = 1 << 62
 
+// floor returns the instant before which nobody at the end of the queue is served: that of the last appointment.
+func (q *queue) floor() int64 {
+	if q.lastBooked == nil {
+		return always
+	}
+	return q.lastBooked.at
+}
+
 // full tells whether no node of n tokens may join.
 func (q *queue) full(n uint64) bool {
 	return q.bounded && q.waiters+q.booked >= q.most || n > maxOwed-q.owed
@@ -68,7 +76,7 @@ func (q *queue) push(x *node) {
 	if x.wake == nil {
 		q.booked++
 		q.owedBooked += x.n
-		q.lastBook = max(q.lastBook, x.at)
+		q.lastBooked = x
 		return
 	}
 	q.waiters++
@@ -79,14 +87,22 @@ func (q *queue) push(x *node) {
 }
 
 // remove unlinks x and gives it its final state.
+//
+// The searches for the next lead and for the last appointment cost no more, all together, than the nodes that they pass,
+// unless appointments are made and cancelled again and again behind many waiters.
 func (q *queue) remove(x *node, state uint32) {
 	if x == q.lead {
-		// The search never goes back, so all searches together cost no more than the nodes that were in the queue.
 		q.lead = x.next
 		for q.lead != nil && q.lead.wake == nil {
 			q.lead = q.lead.next
 		}
 		q.armed = forever
+	}
+	if x == q.lastBooked {
+		q.lastBooked = x.prev
+		for q.lastBooked != nil && q.lastBooked.wake != nil {
+			q.lastBooked = q.lastBooked.prev
+		}
 	}
 	if x.prev == nil {
 		q.head = x.next
@@ -98,12 +114,13 @@ func (q *queue) remove(x *node, state uint32) {
 	} else {
 		x.next.prev = x.prev
 	}
+	x.prev, x.next = nil, nil // its owner may keep it, and must not keep others with it
 	q.owed -= x.n
 	x.state.Store(state)
 	if x.wake == nil {
 		q.owedBooked -= x.n
 		if q.booked--; q.booked == 0 {
-			q.lastBook, q.planned, q.loose, q.disturbed = 0, false, false, false
+			q.planned, q.loose, q.disturbed = false, false, false
 		}
 		return
 	}

@@ -16,6 +16,9 @@ func (h *hold) settle() {
 			}
 			h.v, h.credit = v+q.lead.n<<h.p.frac, true
 		}
+		if q.lead != q.head {
+			h.disturbPlan() // it used the room in front of an appointment
+		}
 		q.remove(q.lead, served)
 		h.keepAppointments()
 	}
@@ -121,7 +124,7 @@ func (p *timeline) plus(v uint64, y *node) uint64 {
 
 // moment returns the state as those see it who come after all who queue.
 func (h *hold) moment() moment {
-	return moment{p: h.p, t: h.t, v: h.planned(), queue: h.queue.head != nil, floor: h.queue.lastBook}
+	return moment{p: h.p, t: h.t, v: h.planned(), queue: h.queue.head != nil, floor: h.queue.floor()}
 }
 
 // join puts x at the end of the queue.

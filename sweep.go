@@ -103,8 +103,8 @@ func (k *Keyed[K]) evictEntry(s *segment[K], e *entry[K], g *group[K], slot int,
 func (k *Keyed[K]) evictBusy(e *entry[K], at int64) bool {
 	h := k.table.hash(e.key)
 	b := k.open(h, e.key, e)
+	defer b.exit()
 	b.mend()
-	b.exit()
 	s := k.table.lock(h)
 	defer s.mu.Unlock()
 	now, g, slot := s.find(h, e.key)

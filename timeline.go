@@ -23,6 +23,7 @@ type timeline struct {
 	frac  uint8
 	burst uint64 // quanta
 	slack uint64 // quanta that refill in catchUp
+	birth uint64 // the level of a new bucket: full, unless an earlier limit had a smaller burst
 	limit Limit
 }
 
@@ -202,6 +203,20 @@ func (p *timeline) issuedBig(t int64) uint64 {
 func (p *timeline) adopt(old *timeline, v uint64, t int64) uint64 {
 	bal := rescale(old.balance(t, v), int(p.frac)-int(old.frac), int64(p.burst))
 	return min(p.refillAt(t)+uint64(int64(p.burst)-bal), maxLevel)
+}
+
+// after returns the timeline of a new limit for the keys of a Keyed. A key that is not there may have been dropped, which
+// nobody must notice: a new one is like one that was full under the old limit when it ended, at the instant t.
+func (p *timeline) after(l Limit, t int64) *timeline {
+	if l == p.limit {
+		return p
+	}
+	to := newTimeline(l, 0)
+	if to.spent(t) {
+		to = newTimeline(l, t)
+	}
+	to.birth = to.adopt(p, p.birth, t)
+	return to
 }
 
 // rescale returns x * 2^by, rounded down, within [-2^62, most].

@@ -51,10 +51,11 @@ func New(rate Rate, burst int, opts ...Option) *Bucket {
 	return b
 }
 
-// init makes b a full bucket on the timeline p, with an empty queue like q.
+// init makes b a new bucket on the timeline p, with an empty queue like q.
 func (b *Bucket) init(p *timeline, s source, q queue) {
 	b.source, b.queue = s, q
 	b.first.p = p
+	b.first.word.Store(p.birth)
 	b.cell.Store(&b.first)
 }
 
@@ -93,12 +94,12 @@ func (b *Bucket) AllowN(n int) bool {
 	}
 	p := c.p
 	w, d := c.word.Load(), uint64(t-p.base)
-	if w < queued && d < p.span && uint64(n) <= p.burst>>(p.frac&63) {
+	if w < queued && d < p.span && uint64(n)-1 < p.burst>>(p.frac&63) {
 		r := p.refill(d)
 		v := max(w, r) + uint64(n)<<(p.frac&63)
 		if v > r+p.burst {
 			if w == first {
-				return n == 0
+				return false
 			}
 		} else if c.word.CompareAndSwap(w, v) {
 			return true
@@ -142,7 +143,7 @@ func (b *Bucket) take(least, most uint64, figures bool) (uint64, moment, outcome
 		if c == nil {
 			return 0, moment{}, denied
 		}
-		n, m, how := c.take(&b.source, least, most)
+		n, m, how := c.take(&b.source, least, most, figures)
 		switch {
 		case how == granted, how == denied, how == dry && !figures:
 			return n, m, how

@@ -37,7 +37,7 @@ func (b *Bucket) takeNow(n uint64) bool {
 	if c == nil {
 		return false
 	}
-	_, _, how := c.take(&b.source, n, n)
+	_, _, how := c.take(&b.source, n, n, false)
 	return how == granted
 }
 
@@ -55,8 +55,8 @@ func (b *Bucket) wait(ctx context.Context, n int) error {
 	return b.sleep(ctx, x, first)
 }
 
-// enqueue takes n tokens now, or returns a node that waits for them, and how long it is to sleep.
-func (h *hold) enqueue(ctx context.Context, n int) (*node, time.Duration, error) {
+// enqueue takes n tokens now, or returns a node that waits for them, and the instant until which it is to sleep.
+func (h *hold) enqueue(ctx context.Context, n int) (*node, int64, error) {
 	need := uint64(n)
 	if h.p.span == 0 || h.takeLate(need) {
 		return nil, 0, nil
@@ -75,13 +75,13 @@ func (h *hold) enqueue(ctx context.Context, n int) (*node, time.Duration, error)
 	x := &node{n: need, at: turn, wake: make(chan struct{}, 1)}
 	h.join(x)
 	if x != h.queue.lead {
-		return x, Never, nil
+		return x, forever, nil
 	}
 	if h.settle(); x.state.Load() == served {
 		return nil, 0, nil // there was a place in front of an appointment
 	}
 	h.queue.armed = h.due()
-	return x, between(h.t, h.queue.armed), nil
+	return x, h.queue.armed, nil
 }
 
 // takeLate takes n tokens if they are there, those included that are left because the last waiter was served late.
@@ -114,10 +114,10 @@ func (h *hold) turn(n uint64) int64 {
 
 // sleep blocks until x is served or ctx ends. The lead of the queue sleeps no longer than until it is due; all others are
 // woken, to be served or to lead.
-func (b *Bucket) sleep(ctx context.Context, x *node, d time.Duration) error {
+func (b *Bucket) sleep(ctx context.Context, x *node, until int64) error {
 	alarm := alarm{source: &b.source}
 	defer alarm.stop()
-	alarm.set(d)
+	alarm.set(until)
 	for {
 		select {
 		case <-x.wake:
@@ -129,16 +129,16 @@ func (b *Bucket) sleep(ctx context.Context, x *node, d time.Duration) error {
 			return err
 		}
 		h := b.hold()
-		d = Never
+		until = forever
 		if x == h.queue.lead {
 			h.queue.armed = h.due()
-			d = between(h.t, h.queue.armed)
+			until = h.queue.armed
 		}
 		h.release()
 		if done, err := x.done(); done {
 			return err
 		}
-		alarm.set(d)
+		alarm.set(until)
 	}
 }
 
@@ -177,15 +177,19 @@ type alarm struct {
 	timer  *time.Timer // of the default clock: one for the whole wait, and stopped
 }
 
-// set makes c fire after d, or never.
-func (a *alarm) set(d time.Duration) {
+// set makes c fire at the instant t, or never.
+func (a *alarm) set(t int64) {
+	d := between(a.source.now(), t)
 	switch {
-	case d == Never:
+	case t == forever:
 		a.stop()
 		a.c = nil
 		return
 	case a.source.clock != nil:
 		a.c = a.source.clock.After(d)
+		if a.source.now() >= t { // a clock that is set by hand may have been, just before After
+			a.c = past
+		}
 		return
 	case a.timer == nil:
 		a.timer = time.NewTimer(d)
@@ -194,6 +198,13 @@ func (a *alarm) set(d time.Duration) {
 	}
 	a.c = a.timer.C
 }
+
+// past is the channel of an alarm whose time is over.
+var past = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
 
 func (a *alarm) stop() {
 	if a.timer != nil {
