@@ -1,0 +1,157 @@
+package pace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-tokenbucket/tokenbucket"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errBoom = errors.New("boom")
+
+// bubble runs f in a synctest bubble, where time is exact, and nothing that f started may be left when it returns.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+// A diary notes what happened when, since it was made.
+type diary struct {
+	begun time.Time
+	mu    sync.Mutex
+	lines []string
+}
+
+func newDiary() *diary { return &diary{begun: time.Now()} }
+
+func (d *diary) note(what any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, fmt.Sprintf("%v@%v", what, time.Since(d.begun)))
+}
+
+// job returns a job that notes its start, then takes as long as it is told, or until it is cancelled.
+func (d *diary) job(what any, takes time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error {
+		d.note(what)
+		return pause(ctx, takes)
+	}
+}
+
+func (d *diary) want(t *testing.T, want string) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if got := strings.Join(d.lines, " "); got != want {
+		t.Errorf("happened\n\t%s, want\n\t%s", got, want)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// elapsed fails unless exactly want has passed since begun.
+func elapsed(t *testing.T, begun time.Time, want time.Duration) {
+	t.Helper()
+	if got := time.Since(begun); got != want {
+		t.Errorf("it took %v, want %v", got, want)
+	}
+}
+
+// wantIs fails unless err is all of the targets.
+func wantIs(t *testing.T, err error, targets ...error) {
+	t.Helper()
+	for _, target := range targets {
+		if !errors.Is(err, target) {
+			t.Errorf("error is %v, want one that wraps %v", err, target)
+		}
+	}
+}
+
+// panicOf returns what f panics with.
+func panicOf(f func()) (v any) {
+	defer func() { v = recover() }()
+	f()
+	return nil
+}
+
+// exits tells whether f calls runtime.Goexit.
+func exits(f func()) bool {
+	returned := make(chan bool)
+	go func() {
+		ok := false
+		defer func() { returned <- ok }()
+		f()
+		ok = true
+	}()
+	return !<-returned
+}
+
+func unlimited() *tokenbucket.Bucket { return tokenbucket.New(tokenbucket.Inf(), 1) }
+
+// drained returns a bucket whose burst has been taken.
+func drained(rate tokenbucket.Rate, burst int) *tokenbucket.Bucket {
+	b := tokenbucket.New(rate, burst)
+	b.TakeAvailable(burst)
+	return b
+}
+
+func nothing(context.Context) error { return nil }
+
+func fails(context.Context) error { return errBoom }
+
+// untilDone is a job that runs until it is cancelled, and takes that well.
+func untilDone(ctx context.Context) error { <-ctx.Done(); return nil }
+
+func TestMistakesPanic(t *testing.T) {
+	ctx, b, k := context.Background(), unlimited(), tokenbucket.NewKeyed[string](tokenbucket.Inf(), 1)
+	group, _ := NewGroup(ctx, b, 1)
+	keyed, _ := NewKeyedGroup(ctx, k, 1)
+	for _, c := range []struct {
+		want string
+		f    func()
+	}{
+		{"pace: NewGroup: the bucket is nil", func() { NewGroup(ctx, nil, 1) }},
+		{"pace: NewGroup: concurrency is 0, want 1 or more", func() { NewGroup(ctx, b, 0) }},
+		{"pace: GoN: n is -1, want 0 or more", func() { _ = group.GoN(-1, nothing) }},
+		{"pace: NewKeyedGroup: the Keyed is nil", func() { NewKeyedGroup[string](ctx, nil, 1) }},
+		{"pace: NewKeyedGroup: concurrency is -1, want 1 or more", func() { NewKeyedGroup(ctx, k, -1) }},
+		{"pace: GoN: n is -2, want 0 or more", func() { _ = keyed.GoN("a", -2, nothing) }},
+		{"pace: WithQueue: n is 0, want 1 or more", func() { WithQueue(0) }},
+		{"pace: WithBucket: the bucket is nil", func() { WithBucket(nil) }},
+		{"pace: WithConcurrency: n is 0, want 1 or more", func() { WithConcurrency(0) }},
+		{"pace: WithBuffer: n is -1, want 0 or more", func() { WithBuffer(-1) }},
+		{"pace: Retry: the bucket is nil", func() { _ = Retry(ctx, nil, Policy{}, nothing) }},
+		{"pace: Retry: Attempts is -1, want 0 or more", func() { _ = Retry(ctx, b, Policy{Attempts: -1}, nothing) }},
+		{"pace: Retry: Base is -1s and Max is 0s, want 0 or more", func() { _ = Retry(ctx, b, Policy{Base: -time.Second}, nothing) }},
+		{"pace: Retry: Base is 0s and Max is -1s, want 0 or more", func() { _ = Retry(ctx, b, Policy{Max: -time.Second}, nothing) }},
+	} {
+		if got := panicOf(c.f); got != c.want {
+			t.Errorf("panic %v, want %v", got, c.want)
+		}
+	}
+	if err := errors.Join(group.Wait(), keyed.Wait()); err != nil {
+		t.Errorf("Wait: %v: a panic of GoN has left something behind", err)
+	}
+}
