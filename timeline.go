@@ -202,7 +202,7 @@ func (p *timeline) issuedBig(t int64) uint64 {
 // down to a quantum and cut to p's burst.
 func (p *timeline) adopt(old *timeline, v uint64, t int64) uint64 {
 	bal := rescale(old.balance(t, v), int(p.frac)-int(old.frac), int64(p.burst))
-	return min(p.refillAt(t)+uint64(int64(p.burst)-bal), maxLevel)
+	return min(p.refillAt(t)+p.burst-uint64(bal), maxLevel) // it does not overflow: all but bal are less than 2^63 together
 }
 
 // after returns the timeline of a new limit for the keys of a Keyed. A key that is not there may have been dropped, which
@@ -219,17 +219,17 @@ func (p *timeline) after(l Limit, t int64) *timeline {
 	return to
 }
 
-// rescale returns x * 2^by, rounded down, within [-2^62, most].
+// rescale returns x * 2^by, rounded down, within [-maxLevel, most].
 func rescale(x int64, by int, most int64) int64 {
 	switch {
 	case by < 0:
 		x >>= -by
 	case x > most>>by:
 		return most
-	case x < -(maxRefill >> by):
-		return -maxRefill
+	case x < -int64(maxLevel>>by):
+		return -int64(maxLevel)
 	default:
 		x <<= by
 	}
-	return max(min(x, most), -maxRefill)
+	return min(x, most)
 }
