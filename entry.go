@@ -50,8 +50,10 @@ func (k *Keyed[K]) entry(h uint64, key K) (*entry[K], *Bucket) {
 		p, _ := k.timeline(key)
 		return nil, k.overflow.bucket(0, p.limit, k.source, k.queue)
 	}
-	if e := k.find(h, key); e != nil {
-		return e, nil
+	if k.limitOf != nil { // not to ask it for a key that is there
+		if e := k.find(h, key); e != nil {
+			return e, nil
+		}
 	}
 	for {
 		p, gen := k.timeline(key) // without a lock: it may call the user's func
@@ -89,10 +91,8 @@ func (k *Keyed[K]) insert(h uint64, key K, p *timeline, gen uint64, force bool) 
 		k.table.count.Add(-1)
 		return nil, false
 	}
-	if s.full() {
-		if k.evict(s, k.source.now()); s.live*4 > len(s.groups)*slotsPerGroup*3 {
-			s = k.table.grow(s, h) // so few went that it would be full again soon
-		}
+	if s.full() && !k.thin(s) {
+		s = k.table.grow(s, h)
 	}
 	e = &entry[K]{cell: cell{p: p}, key: key}
 	e.word.Store(max(p.birth, p.refillAt(s.evicted)))

@@ -111,6 +111,15 @@ func (k *Keyed[K]) evictBusy(e *entry[K], at int64) bool {
 	return now != nil && k.evictEntry(s, now, g, slot, at)
 }
 
+// thin drops full buckets of s, which is locked, and tells whether a quarter of its slots is free then; if fewer went it
+// would soon be full again. It looks at all of them only if it finds some among a few.
+func (k *Keyed[K]) thin(s *segment[K]) bool {
+	if k.makeRoom(s) {
+		k.evict(s, k.source.now())
+	}
+	return s.live*4 <= len(s.groups)*slotsPerGroup*3
+}
+
 // makeRoom drops full buckets among a few keys of s, other ones each time. It tells whether it found one.
 func (k *Keyed[K]) makeRoom(s *segment[K]) bool {
 	at, before := k.source.now(), s.live
