@@ -33,10 +33,10 @@ func BenchmarkMiddleware(b *testing.B) {
 		{"allow/tokenbucket", police(tokenbucket.PerHour(hourly), hourly)},
 		{"allow/tokenbucket-no-fields", police(tokenbucket.PerHour(hourly), hourly, httplimit.WithoutRateLimit())},
 		{"allow/httprate", httprate.LimitByIP(hourly, time.Hour)},
-		{"allow/go-limiter", goLimiter(b, hourly)},
+		{"allow/go-limiter", goLimiterMiddleware(b, hourly)},
 		{"deny/tokenbucket", police(tokenbucket.PerHour(1), 1)},
 		{"deny/httprate", httprate.LimitByIP(1, time.Hour)},
-		{"deny/go-limiter", goLimiter(b, 1)},
+		{"deny/go-limiter", goLimiterMiddleware(b, 1)},
 	} {
 		b.Run(x.name, func(b *testing.B) {
 			handler := x.wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -55,7 +55,7 @@ func police(rate tokenbucket.Rate, burst int, opts ...httplimit.Option) middlewa
 	return httplimit.New(httplimit.Keyed(buckets), opts...).Handler
 }
 
-func goLimiter(b *testing.B, tokens uint64) middleware {
+func goLimiterMiddleware(b *testing.B, tokens uint64) middleware {
 	store, err := memorystore.New(&memorystore.Config{Tokens: tokens, Interval: time.Hour})
 	if err != nil {
 		b.Fatal(err)
