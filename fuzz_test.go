@@ -159,7 +159,7 @@ func (d *driver) target(step byte) int64 {
 		d.m.base - now, d.m.base - now - 5,
 	}
 	by := steps[int(step&0x7f)%len(steps)]
-	return min(max(now+min(by, int64(50*year)), max(d.m.base, 0) /* TODO known -int64(50*year) */), d.horizon())
+	return min(max(now+min(by, int64(50*year)), -int64(50*year)), d.horizon())
 }
 
 // horizon is how far the timeline reaches: a century, or as many tokens as the word can count.
@@ -413,12 +413,6 @@ func (d *driver) foretold(what string, got time.Duration, lo, hi int64) {
 	}
 	if since(hi, max(d.m.now, d.m.base)) > far {
 		to = never
-	}
-	if d.m.now < 0 { // TODO: known
-		to = max(to, time.Duration(-d.m.now))
-	}
-	if d.m.now < d.m.base {
-		to = max(to, time.Duration(d.m.base-d.m.now))
 	}
 	if got < from || got > to {
 		d.fail("%s = %v, want %v to %v", what, got, from, to)
@@ -751,7 +745,6 @@ func (d *driver) sameLimit(byte) {
 	d.poke()
 	d.settle()
 	d.limit(d.m.spec)
-	d.m.credit = min(d.m.credit, maybeCredit) // TODO: known
 }
 
 // wake leaves it to the timer to serve those who are due.
@@ -834,7 +827,7 @@ func schedule(seed uint64, ops int) []byte {
 }
 
 func TestRandomSchedules(t *testing.T) {
-	schedules := 40000
+	schedules := 10000
 	if testing.Short() {
 		schedules = 400
 	}

@@ -209,9 +209,6 @@ func (m *model) instants(v interval, n int, most *big.Rat) (lo, hi int64) {
 		least = sub(least, mul(later(least, m.refill(m.latest)), big.NewRat(1, 1<<62)))
 	}
 	lo, hi = m.instant(sub(least, m.q)), m.instant(add(sub(v.hi, most), m.late()))
-	if hi < never && less(mul(m.q, rat(1<<60)), sub(v.hi, most)) { // TODO: known
-		hi++
-	}
 	return lo, hi
 }
 
@@ -301,11 +298,11 @@ func (m *model) readWait() interval {
 	if m.credit == noCredit {
 		return m.read()
 	}
-	v, r := m.v, m.refill(m.now)
-	if m.credit == maybeCredit || less(v.lo, sub(r, sub(m.slack(), m.early()))) {
+	v, r, blur := m.v, m.refill(m.now), add(m.early(), m.early())
+	if m.credit == maybeCredit || less(v.lo, sub(r, sub(m.slack(), blur))) {
 		v.hi = later(v.hi, r)
 	}
-	if less(v.lo, sub(r, add(m.slack(), m.early()))) {
+	if less(v.lo, sub(r, add(m.slack(), blur))) {
 		v.lo = r
 	}
 	return v
@@ -549,8 +546,8 @@ func (m *model) spares(x *node, v interval, can verdict) verdict {
 		}
 		v = v.plus(y.n)
 		switch before := m.compare(v, y.at-1, m.most(y)); {
-		case before == yes:
-		case m.compare(v, y.at, m.most(y)) == no && y.n <= m.limit.Burst: // TODO: known
+		case before == yes && !m.tooFar(y):
+		case m.compare(v, y.at, m.most(y)) == no:
 			can = no
 		default:
 			can = maybe
@@ -595,12 +592,11 @@ func (m *model) turn(x *node) (lo, hi int64) {
 // beyond tells that the timeline may not reach as far as the queue does.
 func (m *model) beyond() bool {
 	most := mul(m.q, rat(1<<61))
-	far := less(most, m.v.hi) || less(most, m.owed())
-	for _, x := range m.queue {
-		far = far || x.appt && less(most, m.refill(x.at))
-	}
-	return far
+	return less(most, m.v.hi) || less(most, m.owed()) || slices.ContainsFunc(m.queue, m.tooFar)
 }
+
+// tooFar tells that the timeline may not reach as far as the appointment x.
+func (m *model) tooFar(x *node) bool { return x.appt && less(mul(m.q, rat(1<<61)), m.refill(x.at)) }
 
 // due is the instant by which the waiter x is served if nothing else happens.
 func (m *model) due(x *node) int64 {

@@ -13,18 +13,21 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
+	code := ""
+	for _, name := range []string{"example_test.go", "httplimit/example_test.go"} {
+		examples, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code += unindented(string(examples))
 	}
-	code := unindented(string(examples))
 	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	if len(snippets) == 0 {
 		t.Error("README.md has no snippets")
 	}
 	for _, s := range snippets {
 		if !strings.Contains(code, unindented(s[1])) {
-			t.Errorf("not in example_test.go:\n%s", s[1])
+			t.Errorf("not in an example:\n%s", s[1])
 		}
 	}
 }
