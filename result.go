@@ -37,7 +37,7 @@ type moment struct {
 	t     int64
 	v     uint64 // the level, with what all who queue are owed
 	queue bool   // somebody queues: nothing is left for anybody else
-	floor int64  // the last appointment's instant: nobody comes before it
+	floor int64  // if somebody does, the last appointment's instant: nobody comes before it
 }
 
 // free returns the quanta that are there.
@@ -54,7 +54,11 @@ func (m moment) retry(n uint64) time.Duration {
 // turn returns the first instant at which n <= burst tokens are there for one more, behind all who queue.
 func (m moment) turn(n uint64) int64 {
 	need := m.v + n<<m.p.frac
-	return max(m.p.when(need-min(need, m.p.burst)), m.floor)
+	at := m.p.when(need - min(need, m.p.burst))
+	if m.queue {
+		at = max(at, m.floor)
+	}
+	return at
 }
 
 func (m moment) result(n int, allowed bool) Result {
