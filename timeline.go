@@ -57,8 +57,9 @@ func newTimeline(l Limit, base int64) *timeline {
 			rate = fastest // any bucket is full again after a nanosecond
 		}
 		frac = min(frac, fracOf(rate))
-		p.setRate(rate, frac)
-		p.span = min(p.span, 1<<(64-p.pre), uint64(p.when(maxRefill)-base))
+		if p.setRate(rate, frac); p.mult != 0 {
+			p.span = min(p.span, 1<<(64-p.pre), uint64(p.when(maxRefill)-base))
+		}
 	}
 	p.frac = uint8(frac)
 	p.burst = burst << frac
