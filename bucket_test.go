@@ -376,6 +376,44 @@ var scripts = []script{
 		{151 * year, "SetLimit 10/s 6", ""},
 		{151 * year, "Tokens", "-1.68464e+09"},
 	}},
+	{"a debt that no word can hold", "10/s 1", []step{
+		{0, "Charge 1000000000", ""},
+		{0, "SetLimit 1/8760h 1", ""}, // two centuries are as much as is remembered
+		{0, "Tokens", "-255"},
+		{0, "Take 1", "no, 0 left, retry in never, full in never"},
+	}},
+	{"slow", "1e-25/s 2", []step{
+		{0, "Take 1", "ok, 1 left, full in never"},
+		{century, "Take 2", "no, 1 left, retry in never, full in never"},
+		{290 * year, "TakeAvailable 2", "1"},
+		{290 * year, "Reserve", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+	}},
+	{"slower than can be counted, and so held as the zero rate", "1e-28/s 5", []step{
+		{0, "Take 4", "ok, 1 left, full in never"},
+		{century, "Take 2", "no, 1 left, retry in never, full in never"},
+		{290 * year, "TakeAvailable 2", "1"},
+		{290 * year, "Reserve", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+	}},
+	{"slow for its large burst", "1/2562047h max", []step{
+		{0, "TakeAvailable max", strconv.FormatUint(min(math.MaxInt, 1<<61), 10)},
+		{0, "Allow", "false"},
+		{century, "Allow", "false"},
+	}},
+	{"a clock that steps back by centuries", "10/s 1", []step{
+		{100 * year, "SetLimit 1/8760h 1", ""},
+		{100 * year, "Charge 120", ""},
+		{100 * year, "Take 1", "no, 0 left, retry in 1051200h0m0s, full in 1051200h0m0s"},
+		{-40 * year, "Take 1", "no, 0 left, retry in 2277600h0m0s, full in 2277600h0m0s"},
+		{-140 * year, "Take 1", "no, 0 left, retry in never, full in never"},
+		{220 * year, "Allow", "true"},
+	}},
+	{"a change of limit after a step back earns nothing twice", "1/s 10", []step{
+		{100 * sec, "SetLimit 2/s 10", ""},
+		{100 * sec, "Allow 10", "true"},
+		{0, "SetLimit 1/s 10", ""},
+		{100 * sec, "TakeAvailable 10", "0"},
+		{103 * sec, "TakeAvailable 10", "3"},
+	}},
 	{"a clock that steps back", "10/s 5", []step{
 		{10 * sec, "Allow 5", "true"},
 		{5 * sec, "Allow", "false"},

@@ -44,8 +44,8 @@ const (
 // take takes as many tokens as there are, at most most, or nothing if there are fewer than least. It returns how many
 // and the moment of the decision.
 //
-// It is linearizable. A grant takes effect at its compare-and-swap; its reading of the clock may be older than the word,
-// which can only make it poorer. A denial holds at the instant at which the word was first loaded: it had that value
+// It is linearizable, but for what docs/concurrency.md says of full buckets. A grant takes effect at its compare-and-swap;
+// its reading of the clock may be older than the word, and then it never grants more. A denial holds at the instant at which the word was first loaded: it had that value
 // already, and at the later instant that the clock then told there were still too few tokens. Without that first load a
 // caller who was held up between clock and word would be denied for a token that has been there all the time. The same
 // goes for taking fewer than most, and for the figures of a decision, if they are asked for.

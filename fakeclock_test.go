@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long the driver waits for another goroutine before it calls it lost.
-const patience = 300 * time.Millisecond
+const patience = 20 * time.Second
 
 // never is an instant no clock reaches.
 const never = math.MaxInt64

@@ -73,7 +73,7 @@ func (h *hold) release() {
 
 // replace puts the limit l in force from the instant of the hold on, in a new cell that keeps the balance.
 func (h *hold) replace(l Limit) {
-	p := newTimeline(l, h.t)
+	p := newTimeline(l, max(h.t, h.p.base)) // what a clock that stepped back goes through again is not earned again
 	h.v = p.adopt(h.p, h.v, h.t)
 	var c *cell
 	if h.home == nil {

@@ -78,15 +78,15 @@ func ceil(x *big.Rat) *big.Int {
 	return n.Neg(n.Div(n, x.Denom()))
 }
 
-// whole is x as an int, within [0, MaxInt].
-func whole(x *big.Int) int {
+// whole is x within [0, MaxInt64].
+func whole(x *big.Int) int64 {
 	if x.Sign() < 0 {
 		return 0
 	}
 	if !x.IsInt64() {
-		return math.MaxInt
+		return math.MaxInt64
 	}
-	return int(x.Int64())
+	return x.Int64()
 }
 
 // node is a place in the queue: a waiter, or an appointment not to be kept before at. What is told is whole nanoseconds;
@@ -130,7 +130,7 @@ func (m *model) adopt(s spec) {
 	m.b = rat(int64(s.limit.Burst))
 	m.r = big.NewRat(s.num, s.per)
 	m.q = quantum(s)
-	m.base, m.latest, m.backward = m.now, m.now, false
+	m.base, m.latest, m.backward = max(m.now, m.base), m.now, false
 	d := mul(m.r, new(big.Rat).Inv(m.q)).Denom()
 	m.aligned = new(big.Int).And(d, new(big.Int).Sub(d, big.NewInt(1))).Sign() == 0
 }
@@ -333,8 +333,9 @@ func (m *model) left() (lo, hi int) {
 	v, room := m.read(), add(m.refill(m.now), m.b)
 	most := ceil(add(sub(room, v.lo), m.early())) // the deficit is less than this, so one less than its ceiling
 	most.Sub(most, big.NewInt(1))
-	lo = whole(floor(sub(room, v.hi)))
-	return lo, max(lo, min(whole(most), m.limit.Burst))
+	burst := int64(m.limit.Burst)
+	least := min(whole(floor(sub(room, v.hi))), burst)
+	return int(least), int(max(least, min(whole(most), burst)))
 }
 
 // take is what TakeAvailable does when it has found k.
@@ -545,11 +546,12 @@ func (m *model) spares(x *node, v interval, can verdict) verdict {
 			break
 		}
 		v = v.plus(y.n)
-		switch before := m.compare(v, y.at-1, m.most(y)); {
-		case before == yes && !m.tooFar(y):
+		switch {
+		case m.tooFar(y):
+			can = maybe
 		case m.compare(v, y.at, m.most(y)) == no:
 			can = no
-		default:
+		case m.compare(v, y.at-1, m.most(y)) != yes:
 			can = maybe
 		}
 	}
@@ -595,8 +597,11 @@ func (m *model) beyond() bool {
 	return less(most, m.v.hi) || less(most, m.owed()) || slices.ContainsFunc(m.queue, m.tooFar)
 }
 
-// tooFar tells that the timeline may not reach as far as the appointment x.
-func (m *model) tooFar(x *node) bool { return x.appt && less(mul(m.q, rat(1<<61)), m.refill(x.at)) }
+// tooFar tells that the appointment x is for more than a word can count, or at a time that it cannot.
+func (m *model) tooFar(x *node) bool {
+	most := mul(m.q, rat(1<<61))
+	return x.appt && (less(most, m.refill(x.at)) || less(most, rat(int64(x.n))))
+}
 
 // due is the instant by which the waiter x is served if nothing else happens.
 func (m *model) due(x *node) int64 {

@@ -91,15 +91,10 @@ func (p *timeline) setRate(rate *big.Rat, frac int) {
 	p.pre, p.post = uint8(pre), uint8(pre+s-64)
 }
 
-// scaled returns rate * 2^s, rounded up.
+// scaled returns rate * 2^s, rounded up, for s >= 0.
 func scaled(rate *big.Rat, s int) *big.Int {
-	num, den := new(big.Int).Set(rate.Num()), new(big.Int).Set(rate.Denom())
-	if s >= 0 {
-		num.Lsh(num, uint(s))
-	} else {
-		den.Lsh(den, uint(-s))
-	}
-	q, r := num.QuoRem(num, den, new(big.Int))
+	num := new(big.Int).Lsh(rate.Num(), uint(s))
+	q, r := num.QuoRem(num, rate.Denom(), new(big.Int))
 	if r.Sign() > 0 {
 		q.Add(q, big.NewInt(1))
 	}
@@ -121,8 +116,10 @@ func (p *timeline) refillAt(t int64) uint64 {
 	return p.refill(min(uint64(t)-uint64(p.base), p.span-1))
 }
 
-// spent tells that t lies beyond what this timeline can count.
-func (p *timeline) spent(t int64) bool { return t > p.base && uint64(t)-uint64(p.base) >= p.span }
+// spent tells that t lies beyond what this timeline can count. One without a limit has nothing to count.
+func (p *timeline) spent(t int64) bool {
+	return p.span != 0 && t > p.base && uint64(t)-uint64(p.base) >= p.span
+}
 
 // when returns the first instant at which x quanta have been issued, or forever. It inverts refill:
 // refill(d) >= x if and only if d * 2^pre * mult >= x * 2^(64+post).

@@ -171,8 +171,8 @@ func (b *Bucket) Refund(n int) {
 }
 
 // Charge takes n tokens whether they are there or not. The bucket may go into debt, which is to be refilled before anybody
-// is granted a token; those who wait are delayed by it. A debt is remembered up to at least 50 years of refill, or the
-// burst if that is more.
+// is granted a token; those who wait are delayed by it. What can be remembered of a debt is bounded: by 50 years of refill at
+// the least, at rates of up to 10^9 a second, and always by more than the burst.
 func (b *Bucket) Charge(n int) {
 	mustCount("Charge", n)
 	b.add(uint64(n), true)
