@@ -45,10 +45,11 @@ const (
 // and the moment of the decision.
 //
 // It is linearizable, but for what docs/concurrency.md says of full buckets. A grant takes effect at its compare-and-swap;
-// its reading of the clock may be older than the word, and then it never grants more. A denial holds at the instant at which the word was first loaded: it had that value
-// already, and at the later instant that the clock then told there were still too few tokens. Without that first load a
-// caller who was held up between clock and word would be denied for a token that has been there all the time. The same
-// goes for taking fewer than most, and for the figures of a decision, if they are asked for.
+// its reading of the clock may be older than the word, and then it never grants more. A denial holds at the instant at
+// which the word was first loaded: it had that value already, and at the later instant that the clock then told there were
+// still too few tokens. Without that first load a caller who was held up between clock and word would be denied for a token
+// that has been there all the time. The same goes for taking fewer than most, and for the figures of a decision, if they
+// are asked for.
 func (c *cell) take(s *source, least, most uint64, figures bool) (uint64, moment, outcome) {
 	p := c.p
 	if p.span == 0 {

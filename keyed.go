@@ -197,7 +197,13 @@ func (k *Keyed[K]) Refund(key K, n int) {
 	if e := k.table.get(h, key); e != nil && e.add(&k.source, uint64(n), false) == granted {
 		return
 	}
-	k.peek(h, key, func(b *Bucket) { b.Refund(n) })
+	if k.bornFull(k.source.now()) {
+		k.peek(h, key, func(b *Bucket) { b.Refund(n) })
+		return
+	}
+	b, exit := k.bucket(h, key)
+	defer exit()
+	b.Refund(n)
 }
 
 // Charge takes n tokens of key, into debt if need be. See [Bucket.Charge].
@@ -264,6 +270,11 @@ func (k *Keyed[K]) Delete(key K) {
 			defer b.exit()
 			b.reset()
 			return
+		} else if t := k.source.now(); !k.bornFull(t) { // a new bucket might be poorer than this one
+			if e.word.CompareAndSwap(w, e.p.refillAt(t)) {
+				s.mu.Unlock()
+				return
+			}
 		} else if e.word.CompareAndSwap(w, sealed) {
 			s.remove(h, g, slot)
 			k.table.count.Add(-1)

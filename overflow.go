@@ -20,6 +20,7 @@ type overflow struct {
 // A tier is the overflow buckets of the keys of one limit.
 type tier struct {
 	limit   Limit
+	rate    float64 // tokens a second: what Rate.TokensPerSecond takes half a microsecond to tell
 	buckets *[overflowBuckets]Bucket
 }
 
@@ -38,7 +39,7 @@ func (o *overflow) find(l Limit) *tier {
 		if x.limit == l {
 			return x
 		}
-		if strictest == nil || x.limit.Rate.TokensPerSecond() < strictest.limit.Rate.TokensPerSecond() {
+		if strictest == nil || x.rate < strictest.rate {
 			strictest = x
 		}
 	}
@@ -67,7 +68,7 @@ func (o *overflow) add(l Limit, src source, q queue) *tier {
 	if o.limit != nil {
 		p = o.limit.Load() // by now it may be another; SetLimit changes it before it takes the lock
 	}
-	x := &tier{limit: p.limit, buckets: new([overflowBuckets]Bucket)}
+	x := &tier{limit: p.limit, rate: p.limit.Rate.TokensPerSecond(), buckets: new([overflowBuckets]Bucket)}
 	for i := range x.buckets {
 		x.buckets[i].init(p, src, q)
 	}
@@ -88,7 +89,7 @@ func (o *overflow) setLimit(l Limit) {
 	if old == nil {
 		return
 	}
-	x := &tier{limit: l, buckets: (*old)[0].buckets}
+	x := &tier{limit: l, rate: l.Rate.TokensPerSecond(), buckets: (*old)[0].buckets}
 	for i := range x.buckets {
 		x.buckets[i].SetLimit(l)
 	}

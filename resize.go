@@ -88,15 +88,14 @@ func (t *table[K]) join(h uint64) bool {
 	}
 	bit := uint64(1) << (64 - depth)
 	low, high := t.segment(h&^bit), t.segment(h|bit)
-	if low == high {
-		return false // somebody else did it
+	if low.depth != depth || high.depth != depth {
+		return false // somebody else did it, or one of them has been split
 	}
-	low.mu.Lock() // two segments are only ever locked here, in the order of their hashes
+	low.mu.Lock() // two segments are only ever locked here: siblings, whose order never changes
 	defer low.mu.Unlock()
 	high.mu.Lock()
 	defer high.mu.Unlock()
-	if low.dead || high.dead || low.depth != depth || high.depth != depth ||
-		4*(low.live+high.live) > maxGroups*slotsPerGroup {
+	if low.dead || high.dead || 4*(low.live+high.live) > maxGroups*slotsPerGroup {
 		return false
 	}
 	into := newSegment[K](depth-1, low.live+high.live, max(low.evicted, high.evicted))

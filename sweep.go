@@ -90,13 +90,23 @@ func (k *Keyed[K]) evict(s *segment[K], at int64) (n int, busy []*entry[K]) {
 // also the proof that it was: nobody can take a token in between, nor afterwards without looking the key up again.
 func (k *Keyed[K]) evictEntry(s *segment[K], e *entry[K], g *group[K], slot int, at int64) bool {
 	w := e.word.Load()
-	if w >= queued || e.p.balance(at, w) < int64(e.p.burst) || !e.word.CompareAndSwap(w, sealed) {
+	if w >= queued || e.p.balance(at, w) < int64(e.p.burst) || !k.bornFull(at) || !e.word.CompareAndSwap(w, sealed) {
 		return false
 	}
 	s.remove(k.table.hash(e.key), g, slot)
 	s.evicted = max(s.evicted, at)
 	k.table.count.Add(-1)
 	return true
+}
+
+// bornFull tells whether a key that came at the instant at would be full: not so for a while after SetLimit has raised the
+// burst. Until then a full bucket can be told from a new one.
+func (k *Keyed[K]) bornFull(at int64) bool {
+	if k.limitOf != nil {
+		return true
+	}
+	p := k.limit.Load()
+	return p.balance(at, p.birth) >= int64(p.burst)
 }
 
 // evictBusy serves who is due at an entry whose word belonged to a queue, and then drops it like any other.
