@@ -1,0 +1,419 @@
+package tokenbucket
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// flood takes all that n new names get, beginning with number first, and returns how much that is.
+func flood(k *Keyed[int], first, n int) (total int) {
+	for key := first; key < first+n; key++ {
+		total += k.TakeAvailable(key, math.MaxInt)
+	}
+	return total
+}
+
+// crowded returns a map that is full of keys, 1 to n, whose buckets are a thousand tokens in debt.
+func crowded(c Clock, l Limit, n int) *Keyed[int] {
+	k := NewKeyed[int](l.Rate, l.Burst, WithClock(c), WithMaxKeys(n))
+	for key := 1; key <= n; key++ {
+		k.Charge(key, l.Burst+1000)
+	}
+	return k
+}
+
+func TestKeyedOverflow(t *testing.T) {
+	c := new(handClock)
+	k := crowded(c, Limit{PerSecond(1), 3}, 50)
+	for key := 1; key <= 25; key++ {
+		k.Refund(key, 1001)
+	}
+	if n := flood(k, 100, 20_000); n != overflowBuckets*3 {
+		t.Errorf("the flood took %d tokens, want those of the overflow buckets, %d", n, overflowBuckets*3)
+	}
+	c.set(s1)
+	if n := flood(k, 50_000, 20_000); n != overflowBuckets {
+		t.Errorf("a second later, with other names, it took %d, want %d", n, overflowBuckets)
+	}
+	if got := k.Take(-1, 1); got.Allowed || got.RetryAfter != s1 || k.Tokens(-1) != 0 || k.Len() != 50 {
+		t.Errorf("one more: %+v, Tokens = %v, Len = %d", got, k.Tokens(-1), k.Len())
+	}
+	k.Charge(-1, 2)
+	if k.Refund(-1, 1); k.Tokens(-1) != -1 || k.Waiting(-1) != 0 {
+		t.Errorf("charged 2, refunded 1: Tokens = %v, Waiting = %d", k.Tokens(-1), k.Waiting(-1))
+	}
+	for key := 1; key <= 50; key++ {
+		if n, want := k.TakeAvailable(key, 9), 2*(1-key/26); n != want {
+			t.Errorf("key %d, which was there, took %d tokens, want %d", key, n, want)
+		}
+	}
+	if k.Delete(1); k.TakeAvailable(-2, 9) != 3 || k.TakeAvailable(-3, 9) != 0 {
+		t.Errorf("one key was deleted: Tokens = %v, %v", k.Tokens(-2), k.Tokens(-3))
+	}
+	c.set(1100 * s1)
+	if n := k.Evict(); n != 50 {
+		t.Errorf("Evict = %d", n)
+	}
+	if n := flood(k, 100, 50); n != 50*3 || k.Len() != 50 {
+		t.Errorf("with room again, 50 new keys took %d tokens, want 150", n)
+	}
+	c.set(1200 * s1) // all are full: others can have their places, though not each that happens to come
+	if n := flood(k, 200, 50); n < 50*3 || k.Len() != 50 || !slices.ContainsFunc(slices.Collect(maps.Keys(maps.Collect(k.All()))),
+		func(key int) bool { return key >= 200 }) {
+		t.Errorf("with full ones to be dropped, 50 new keys took %d tokens, Len = %d", n, k.Len())
+	}
+	checkKeyed(t, k)
+}
+
+// TestKeyedOverflowQueue: those who share a bucket wait for it in one queue.
+func TestKeyedOverflowQueue(t *testing.T) {
+	inBubble(t, "wait", func(t *testing.T) {
+		k := NewKeyed[string](PerSecond(0), 1, WithMaxKeys(1), WithMaxWaiters(2))
+		k.Allow("there")
+		k.Allow("a")
+		a := goWait(t, k, "a", 1)
+		r, err := k.Reserve("there")
+		if !errors.Is(err, ErrDeadline) {
+			t.Errorf("Reserve at a rate of zero: %v, %v", r, err)
+		}
+		if k.Waiting("a") != 1 || k.Waiting("there") != 0 || k.Tokens("a") != -1 {
+			t.Errorf("Waiting = %d, Tokens = %v", k.Waiting("a"), k.Tokens("a"))
+		}
+		k.SetLimit(Limit{Every(s1), 2})
+		r, err = k.Reserve("a")
+		if err != nil || r.Delay() != 2*s1 {
+			t.Errorf("Reserve: %v", err)
+		}
+		wantWait(t, "one too many", goWait(t, k, "a", 1), 0, ErrQueueFull)
+		wantWait(t, "a", a, s1, nil)
+		if r.Cancel(); k.Tokens("a") != 0 || k.Limit("a") != (Limit{Every(s1), 2}) {
+			t.Errorf("after Cancel: Tokens = %v, Limit = %v", k.Tokens("a"), k.Limit("a"))
+		}
+	})
+}
+
+// TestKeyedOverflowTiers: keys of different limits do not share, up to a number of limits.
+func TestKeyedOverflowTiers(t *testing.T) {
+	k := NewKeyedFunc(func(key int) Limit { return Limit{PerSecond(key % 1000), 1 + key%1000} },
+		WithClock(new(handClock)), WithMaxKeys(1))
+	k.Allow(999)
+	all := func(rest int) (total int) { // what all keys of a limit get
+		for i := 1; i <= 3000; i++ {
+			total += k.TakeAvailable(1000*i+rest, math.MaxInt)
+		}
+		return total
+	}
+	for rest := 20; rest > 20-overflowTiers; rest-- {
+		if n, want := all(rest), overflowBuckets*(1+rest); n != want {
+			t.Errorf("keys of the limit %d took %d tokens, want %d", rest, n, want)
+		}
+	}
+	for _, rest := range []int{20, 0, 500} {
+		if n := all(rest); n != 0 || k.Limit(rest).Burst != 1+rest {
+			t.Errorf("keys of the limit %d took %d tokens more", rest, n)
+		}
+	}
+	if x := k.overflow.find(Limit{PerSecond(500), 501}); x.limit.Burst != 1+20-overflowTiers+1 {
+		t.Errorf("keys of too many limits share the buckets of the limit %v, want those of the strictest", x.limit)
+	}
+	if k.Len() != 1 || len(*k.overflow.tiers.Load()) != overflowTiers {
+		t.Errorf("Len = %d, %d tiers", k.Len(), len(*k.overflow.tiers.Load()))
+	}
+}
+
+// TestKeyedMaxKeys: there are never more keys than the most, nor does the count drift, whoever comes and goes.
+func TestKeyedMaxKeys(t *testing.T) {
+	const most = 100
+	c := new(handClock)
+	k := NewKeyed[int](Every(time.Microsecond), 2, WithClock(c), WithMaxKeys(most))
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 5000 {
+				k.Allow(4*i + g)
+				if i%100 == 0 {
+					c.add(3 * time.Microsecond)
+				}
+				if i%500 == g {
+					k.Evict()
+				}
+				if i%7 == 0 {
+					k.Delete(4*i + g)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := k.Len(); n > most {
+		t.Errorf("Len = %d, want at most %d", n, most)
+	}
+	checkKeyed(t, k)
+	c.add(s1)
+	if k.Evict(); k.Len() != 0 {
+		t.Errorf("Len = %d after all are full", k.Len())
+	}
+}
+
+// A hookClock calls a func, once, when it is read.
+type hookClock struct {
+	handClock
+	hook atomic.Pointer[func()]
+}
+
+func (c *hookClock) Now() time.Time {
+	if f := c.hook.Swap(nil); f != nil {
+		(*f)()
+	}
+	return c.handClock.Now()
+}
+
+// TestKeyedOverflowSetLimit changes the limit while the first key is on its way to the overflow buckets.
+func TestKeyedOverflowSetLimit(t *testing.T) {
+	c := new(hookClock)
+	k := NewKeyed[int](Rate{}, 1, WithClock(c), WithMaxKeys(1))
+	k.Allow(1)
+	var wg sync.WaitGroup
+	hook := func() { // it looks for room
+		wg.Go(func() { k.SetLimit(Limit{Inf(), 1}) })
+		for i := 0; i < 10_000; i++ {
+			runtime.Gosched()
+		}
+	}
+	c.hook.Store(&hook)
+	k.Allow(2)
+	wg.Wait()
+	if n := k.TakeAvailable(2, 100); n != 100 {
+		t.Errorf("after SetLimit took the limit away, an overflow bucket gave %d tokens of 100", n)
+	}
+}
+
+// thorough tells that tests may take their time: what the race detector makes ten times slower, it need not see in full.
+func thorough() bool {
+	race := debug.BuildSetting{Key: "-race", Value: "true"}
+	info, ok := debug.ReadBuildInfo()
+	return !testing.Short() && !(ok && slices.Contains(info.Settings, race))
+}
+
+// heap returns the bytes in use after collecting garbage.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what the first one found finalizers and cleanups for
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestKeyedFloodMemory: ten million names do not take more than what the most keys take.
+func TestKeyedFloodMemory(t *testing.T) {
+	t.Run("int", func(t *testing.T) { floodMemory(t, 6<<20, func(i int) int { return i }) })
+	t.Run("string", func(t *testing.T) {
+		floodMemory(t, 8<<20, func(i int) string { return "user:" + strconv.Itoa(i) })
+	})
+}
+
+func floodMemory[K comparable](t *testing.T, most int64, name func(i int) K) {
+	const keys, there = 100_000, 50_000
+	n := 500_000
+	if thorough() {
+		n = 10_000_000
+	}
+	before := heap()
+	c := new(handClock)
+	k := NewKeyed[K](PerSecond(1), 5, WithClock(c), WithMaxKeys(keys))
+	for i := range there {
+		k.AllowN(name(-1-i), 3)
+	}
+	for i := range n {
+		k.Allow(name(i))
+	}
+	if used := heap() - before; used > most || k.Len() > keys {
+		t.Errorf("%d keys use %d bytes, want at most %d", k.Len(), used, most)
+	} else {
+		t.Logf("%d names: %d keys use %d bytes", n, k.Len(), used)
+	}
+	for i := range there {
+		if res := k.Take(name(-1-i), 2); !res.Allowed || res.Remaining != 0 {
+			t.Fatalf("key %v, which was there, had %d tokens, want 2", name(-1-i), res.Remaining)
+		}
+	}
+	checkTable(t, &k.table)
+}
+
+// TestKeyedBytesPerKey compares with a plain map, string headers counted, the strings themselves not.
+func TestKeyedBytesPerKey(t *testing.T) {
+	n := 100_000
+	if thorough() {
+		n = 1_000_000
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = "user:" + strconv.Itoa(i)
+	}
+	before := heap()
+	m := make(map[string]uint64)
+	for _, name := range names {
+		m[name] = 1
+	}
+	plain := float64(heap()-before) / float64(n)
+	before = heap()
+	k := NewKeyed[string](Rate{}, 1)
+	slowest := time.Duration(0)
+	for _, name := range names {
+		start := time.Now()
+		k.Allow(name)
+		slowest = max(slowest, time.Since(start))
+	}
+	keyed := float64(heap()-before) / float64(n)
+	t.Logf("%.1f bytes a key, %.1f in a map; the slowest new key took %v", keyed, plain, slowest)
+	if keyed > 64 || keyed > 1.5*plain {
+		t.Errorf("%.1f bytes a key, want at most 64, and 1.5 times those of a map: %.1f", keyed, plain)
+	}
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(names)
+	runtime.KeepAlive(k)
+}
+
+// TestKeyedIdleMemory: half a minute after the last key is full, all memory is back, with no further call.
+func TestKeyedIdleMemory(t *testing.T) {
+	inBubble(t, "idle", func(t *testing.T) {
+		k := NewKeyed[int](Every(s1), 1)
+		before := heap()
+		const n = 100_000
+		for key := range n {
+			k.Allow(key)
+		}
+		for key := range 10 {
+			goWait(t, k, key, 1)
+			if _, err := k.Reserve(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		full := heap()
+		time.Sleep(3 * s1) // now the last reservation is past, and its bucket full again
+		if k.Len() != n {
+			t.Errorf("Len = %d, want %d", k.Len(), n)
+		}
+		time.Sleep(30 * s1)
+		if used := heap() - before; used > 32<<10 || k.Len() != 0 {
+			t.Errorf("half a minute later %d keys use %d bytes; when there were %d it was %d", k.Len(), used, n, full-before)
+		}
+		checkKeyed(t, k)
+		k.Allow(1)
+		time.Sleep(31 * s1)
+		if k.Len() != 0 {
+			t.Error("the second time, a key is not dropped")
+		}
+	})
+	inBubble(t, "in use", func(t *testing.T) { // a key that is used every few seconds keeps its place
+		k := NewKeyed[int](Every(ms), 1)
+		k.Allow(1)
+		e := k.find(k.hash(1), 1)
+		for range 100 {
+			time.Sleep(9 * s1)
+			if k.Allow(1); k.find(k.hash(1), 1) != e {
+				t.Fatal("the key was dropped")
+			}
+		}
+	})
+	inBubble(t, "renewed", func(t *testing.T) { // by one who had opened the line before it was dropped
+		k := NewKeyed[int](Every(ms), 1)
+		k.Allow(1)
+		b := k.open(k.hash(1), 1, k.find(k.hash(1), 1))
+		time.Sleep(time.Minute)
+		b.Tokens()
+		b.exit()
+		time.Sleep(time.Minute)
+		if k.Len() != 0 {
+			t.Error("the key is still there")
+		}
+	})
+}
+
+// TestKeyedAbandoned: neither the timer nor anything else keeps an abandoned map alive.
+func TestKeyedAbandoned(t *testing.T) {
+	old := goleak.IgnoreCurrent()
+	collected := make(chan struct{})
+	func() {
+		k := NewKeyed[int](Rate{}, 1)
+		runtime.AddCleanup(k, func(c chan struct{}) { close(c) }, collected)
+		for key := range 1000 {
+			k.Allow(key)
+		}
+		k.Charge(1, 5)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		k.Wait(ctx, 1)
+		if !k.sweeper.armed.Load() {
+			t.Error("no timer for idle keys")
+		}
+	}()
+	for range 1000 {
+		runtime.GC()
+		select {
+		case <-collected:
+			if err := goleak.Find(old); err != nil {
+				t.Error(err)
+			}
+			return
+		case <-time.After(ms):
+		}
+	}
+	t.Error("the map is not collected")
+}
+
+func TestKeyedAllocs(t *testing.T) {
+	type user struct {
+		id   int
+		name string
+	}
+	testKeyedAllocs(t, "a key", "another key")
+	testKeyedAllocs(t, 1<<40>>20, 7)
+	testKeyedAllocs(t, [16]byte{1}, [16]byte{2})
+	testKeyedAllocs(t, user{1, "a"}, user{1, "b"})
+}
+
+func testKeyedAllocs[K comparable](t *testing.T, rich, poor K) {
+	k := NewKeyedFunc(func(key K) Limit {
+		if key == rich {
+			return Limit{PerSecond(1), 1 << 30}
+		}
+		return Limit{Rate{}, 1}
+	})
+	k.Allow(rich)
+	k.Allow(poor)
+	ctx := t.Context()
+	for name, f := range map[string]func() bool{
+		"Allow":                 func() bool { return k.Allow(rich) },
+		"Allow, denied":         func() bool { return !k.Allow(poor) },
+		"Take":                  func() bool { return k.Take(rich, 2).Allowed },
+		"Take, denied":          func() bool { return !k.Take(poor, 1).Allowed },
+		"TakeAvailable":         func() bool { return k.TakeAvailable(rich, 2) == 2 },
+		"TakeAvailable, denied": func() bool { return k.TakeAvailable(poor, 2) == 0 },
+		"Wait":                  func() bool { return k.Wait(ctx, rich) == nil },
+		"Charge and Refund":     func() bool { k.Charge(rich, 1); k.Refund(rich, 1); return true },
+		"Tokens":                func() bool { return k.Tokens(rich) > 1<<20 && k.Tokens(poor) == 0 },
+		"Limit":                 func() bool { return k.Limit(rich).Burst == 1<<30 },
+	} {
+		failed := 0
+		n := testing.AllocsPerRun(100, func() {
+			if !f() {
+				failed++
+			}
+		})
+		if n != 0 || failed > 0 {
+			t.Errorf("%T key, %s: %v allocations, %d failed", rich, name, n, failed)
+		}
+	}
+}
