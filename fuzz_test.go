@@ -414,6 +414,8 @@ func (d *driver) foretold(what string, got time.Duration, lo, hi int64) {
 	}
 	if since(hi, max(d.m.now, d.m.base)) > far {
 		to = never
+	} else if since(hi, d.m.base) > far {
+		to++ // the refill may be off by a quantum there
 	}
 	if got < from || got > to {
 		d.fail("%s = %v, want %v to %v", what, got, from, to)
@@ -811,7 +813,7 @@ func panicOf(op func()) (msg string) {
 var regressions = []string{
 	// New(1/year, 1); the clock is 1ns before New; Take(10): ResetAfter of a full bucket was 1ns.
 	"\x00\x00\x00\x02+ ",
-	// New(1/year, 1); an hour before New: Allow, SetLimit(1000/h, 1000), Take(1): RetryAfter was the whole hour.
+	// New(1/year, 1); an hour before New: Allow, SetLimit(1000/h, 1000), Take(1): RetryAfter led to New, and no further.
 	"\x00\x00\x00\x00\x00qI\x0f\x00\x02\x00\x00",
 	// New(1/year, 1), Allow, WaitN(1); a year before New: Refund(1) did not serve the waiter.
 	"\x00\x00\x00\x00\x00\x00V\x00$-\x00\x00",

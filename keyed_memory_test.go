@@ -70,7 +70,7 @@ func TestKeyedOverflow(t *testing.T) {
 		t.Errorf("with room again, 50 new keys took %d tokens, want 150", n)
 	}
 	c.set(1200 * s1) // all are full: others can have their places, though not each that happens to come
-	if n := flood(k, 200, 50); n < 50*3 || k.Len() != 50 || !slices.ContainsFunc(slices.Collect(maps.Keys(maps.Collect(k.All()))),
+	if n := flood(k, 200, 50); n < 50*3 || k.Len() > 50 || !slices.ContainsFunc(slices.Collect(maps.Keys(maps.Collect(k.All()))),
 		func(key int) bool { return key >= 200 }) {
 		t.Errorf("with full ones to be dropped, 50 new keys took %d tokens, Len = %d", n, k.Len())
 	}
@@ -203,7 +203,7 @@ func TestKeyedOverflowSetLimit(t *testing.T) {
 func thorough() bool {
 	race := debug.BuildSetting{Key: "-race", Value: "true"}
 	info, ok := debug.ReadBuildInfo()
-	return !testing.Short() && !(ok && slices.Contains(info.Settings, race))
+	return !testing.Short() && (!ok || !slices.Contains(info.Settings, race))
 }
 
 // heap returns the bytes in use after collecting garbage.
@@ -354,7 +354,7 @@ func TestKeyedAbandoned(t *testing.T) {
 		k.Charge(1, 5)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		k.Wait(ctx, 1)
+		sinkBool = k.Wait(ctx, 1) == nil
 		if !k.sweeper.armed.Load() {
 			t.Error("no timer for idle keys")
 		}

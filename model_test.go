@@ -208,8 +208,7 @@ func (m *model) instants(v interval, n int, most *big.Rat) (lo, hi int64) {
 	if !m.aligned { // the multiplier runs ahead until then
 		least = sub(least, mul(later(least, m.refill(m.latest)), big.NewRat(1, 1<<62)))
 	}
-	lo, hi = m.instant(sub(least, m.q)), m.instant(add(sub(v.hi, most), m.late()))
-	return lo, hi
+	return m.instant(sub(least, m.q)), m.instant(add(sub(v.hi, most), m.late()))
 }
 
 // compare tells whether v <= refill(t)+most.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -32,10 +33,10 @@ func BenchmarkMiddleware(b *testing.B) {
 		{"bare", bare},
 		{"allow/tokenbucket", police(tokenbucket.PerHour(hourly), hourly)},
 		{"allow/tokenbucket-no-fields", police(tokenbucket.PerHour(hourly), hourly, httplimit.WithoutRateLimit())},
-		{"allow/httprate", httprate.LimitByIP(hourly, time.Hour)},
+		{"allow/httprate", httprate.LimitBy(hourly, time.Hour, remoteHost)},
 		{"allow/go-limiter", goLimiterMiddleware(b, hourly)},
 		{"deny/tokenbucket", police(tokenbucket.PerHour(1), 1)},
-		{"deny/httprate", httprate.LimitByIP(1, time.Hour)},
+		{"deny/httprate", httprate.LimitBy(1, time.Hour, remoteHost)},
 		{"deny/go-limiter", goLimiterMiddleware(b, 1)},
 	} {
 		b.Run(x.name, func(b *testing.B) {
@@ -66,6 +67,12 @@ func goLimiterMiddleware(b *testing.B, tokens uint64) middleware {
 		b.Fatal(err)
 	}
 	return m.Handle
+}
+
+// remoteHost is the key that all of them use: the address of the connection.
+func remoteHost(r *http.Request) (string, error) {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return host, err
 }
 
 // nowhere is a ResponseWriter that costs nothing.

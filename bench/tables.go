@@ -18,7 +18,6 @@ type sheet struct {
 	unit   string
 	format string
 	best   func(a, b float64) bool  // a is better than b; nil if the best is not to be marked
-	rows   func(row string) bool    // which rows; nil for all
 	label  func(row string) string  // how a row is called; nil for its name
 	ratios []func(row string) ratio // more columns
 }

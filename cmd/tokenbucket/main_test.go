@@ -117,6 +117,9 @@ func TestHelpExamples(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the examples are for a shell")
 	}
+	if testing.Short() {
+		t.Skip("the examples last seconds")
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

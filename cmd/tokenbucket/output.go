@@ -106,7 +106,7 @@ func (o *output) print(e *ending) {
 	o.copy(o.screen.out, &e.out)
 	o.copy(o.screen.err, &e.err)
 	if e.last.why != "" && !o.quiet {
-		o.screen.notef("job %d (%s): %s", e.seq, e.item, e.last.why)
+		o.screen.notef("job %d (%s): %s", e.seq, showKey(e.item), e.last.why)
 	}
 	if o.err == nil {
 		o.note(o.log.write(e.job))
