@@ -19,9 +19,9 @@ import (
 // to stop: an abandoned Keyed is collected.
 //
 // With [WithMaxKeys], keys that come when that many are there share 64 overflow buckets (for each of up to 16 different
-// limits), chosen by a hash with a random seed, until there is room. Keys that were there before keep their buckets. So the
-// memory is bounded, and a flood of invented keys gets no more, in all, than the overflow buckets grant and the keys that
-// were free.
+// limits), chosen by a hash with a random seed, until there is room. Keys that were there before keep their buckets, unless
+// they are full and so make room. The memory is bounded, and a flood of invented keys gets no more, in all, than the
+// overflow buckets grant and the keys that were free.
 //
 // Keys may be of any comparable type. A key that is not equal to itself (a floating-point NaN, or a struct or interface
 // that holds one) could never be found again: all such keys share one overflow bucket. A key with a dynamic type that is
