@@ -1,0 +1,173 @@
+package redisbucket
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-tokenbucket/tokenbucket"
+)
+
+// Client is what is asked of a client of go-redis: *redis.Client, also one of Sentinel's failover, *redis.ClusterClient,
+// *redis.Ring and the blocking auto-pipelining client are one. A redis.Pipeliner is not, although it compiles: it has no
+// answer when it is asked. See [NewClient] for the settings that matter.
+type Client interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
+// A Limiter is a token bucket for each key, held by a Redis or Valkey server and shared by every process that uses the
+// same server, prefix and limit. A key that has not been seen has a full bucket, and takes no memory on the server; one
+// that is full again expires.
+//
+// Create one with [New] or [NewFunc]; the zero Limiter must not be used, nor may a Limiter be copied. It has no goroutine
+// of its own and needs no Close; closing the client is up to the caller. All methods may be called by any number of
+// goroutines at once. They do what those of tokenbucket.Bucket do, to the bucket of key, in one round trip each; a negative
+// n panics.
+//
+// An error other than a *tokenbucket.WaitError means that the server gave no decision; then errors.Is(err,
+// [ErrUnavailable]) holds, unless ctx ended first. Tokens may have been taken nevertheless, if it was only the reply that
+// did not arrive: that grants less, never more. With [WithFallback] there is an answer instead of the error.
+type Limiter struct {
+	client Client
+	limit  func(key string) *scale
+	settings
+	heeds   bool // the client returns by itself when a deadline has come
+	breaker breaker
+	scripts *scripts
+}
+
+// New returns a Limiter whose buckets have all the same limit. It panics if client is nil or the burst is less than 1.
+func New(client Client, limit tokenbucket.Limit, opts ...Option) *Limiter {
+	s := newScale(limit)
+	return newLimiter(client, func(string) *scale { return s }, opts)
+}
+
+// NewFunc returns a Limiter whose buckets have each the limit that limit returns for the key. It is called at every
+// decision, by any goroutine, and must be quick. All processes should agree on it; when it changes, a bucket keeps the
+// tokens there are, as far as the new burst has room for them, and a debt. It panics if client or limit is nil, and later
+// if a burst is less than 1.
+func NewFunc(client Client, limit func(key string) tokenbucket.Limit, opts ...Option) *Limiter {
+	if limit == nil {
+		panic("redisbucket: NewFunc: limit is nil")
+	}
+	seen := new(scales)
+	return newLimiter(client, func(key string) *scale { return seen.of(limit(key)) }, opts)
+}
+
+func newLimiter(client Client, limit func(string) *scale, opts []Option) *Limiter {
+	if client == nil {
+		panic("redisbucket: New: the client is nil")
+	}
+	l := &Limiter{client: client, limit: limit, settings: defaults(), heeds: heedsDeadlines(client), scripts: &theScripts}
+	for _, o := range opts {
+		o(&l.settings)
+	}
+	l.breaker.failures, l.breaker.pause = l.breakAfter, l.breakFor
+	l.fallback.open(limit)
+	return l
+}
+
+func mustCount(where string, n int) {
+	if n < 0 {
+		panic(fmt.Sprintf("redisbucket: %s: n is %d, want 0 or more", where, n))
+	}
+}
+
+// Take takes n tokens of key or nothing, and tells all it knows. The times in the Result are whole microseconds, which is
+// what the server's clock tells.
+func (l *Limiter) Take(ctx context.Context, key string, n int) (tokenbucket.Result, error) {
+	mustCount("Take", n)
+	return l.take(ctx, "Take", key, n)
+}
+
+func (l *Limiter) take(ctx context.Context, what, key string, n int) (tokenbucket.Result, error) {
+	s := l.limit(key)
+	if s.inf {
+		return s.unlimited(), nil
+	}
+	reply, err := l.ask(ctx, what, &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(s.need(n)))
+	if err != nil {
+		return l.fallback.take(l, s, key, n, err)
+	}
+	return s.result(n, reply[0] == 1, reply[1]), nil
+}
+
+// Allow takes one token of key if there is one, and tells whether it did.
+func (l *Limiter) Allow(ctx context.Context, key string) (bool, error) {
+	return l.AllowN(ctx, key, 1)
+}
+
+// AllowN takes n tokens of key if there are as many, and tells whether it did.
+func (l *Limiter) AllowN(ctx context.Context, key string, n int) (bool, error) {
+	mustCount("AllowN", n)
+	if n == 0 {
+		return true, nil
+	}
+	res, err := l.take(ctx, "AllowN", key, n)
+	return res.Allowed, err
+}
+
+// TakeAvailable takes n tokens of key, or as many as there are if they are fewer, and returns how many it took.
+func (l *Limiter) TakeAvailable(ctx context.Context, key string, n int) (int, error) {
+	mustCount("TakeAvailable", n)
+	s := l.limit(key)
+	if s.inf || n == 0 {
+		return n, nil
+	}
+	args := s.args(min(int64(n), s.burst))
+	reply, err := l.ask(ctx, "TakeAvailable", &l.scripts.some, 1, []string{name(l.prefix, key)}, args)
+	if err != nil {
+		return l.fallback.takeAvailable(key, n, err)
+	}
+	return int(reply[0]), nil
+}
+
+// Refund puts back n tokens of key that were taken and not used, at most as many as the bucket has room for. While others
+// sleep in a Wait, who were promised their times, it puts back no more than can be granted beside them: of a bucket with
+// burst 10 that waiters take one at a time from, up to 9 until the last of them is through.
+func (l *Limiter) Refund(ctx context.Context, key string, n int) error {
+	mustCount("Refund", n)
+	return l.settle(ctx, "Refund", key, 0, n)
+}
+
+// Charge takes n tokens of key whether they are there or not. The bucket may go into debt, which is to be refilled before
+// anybody is granted a token, except those who sleep in a Wait already. A debt is remembered up to at least the burst.
+func (l *Limiter) Charge(ctx context.Context, key string, n int) error {
+	mustCount("Charge", n)
+	return l.settle(ctx, "Charge", key, n, 0)
+}
+
+func (l *Limiter) settle(ctx context.Context, what, key string, charge, refund int) error {
+	s := l.limit(key)
+	if s.inf || charge+refund == 0 {
+		return nil
+	}
+	args := s.args(s.units(charge), s.units(refund))
+	_, err := l.ask(ctx, what, &l.scripts.settle, 1, []string{name(l.prefix, key)}, args)
+	if err != nil {
+		return l.fallback.settle(key, charge, refund, err)
+	}
+	return nil
+}
+
+// Tokens returns how many tokens key has, less what those who wait are owed: it is negative if they are owed more, or if
+// the bucket is in debt. There is no answer to fall back on if the server gives none.
+func (l *Limiter) Tokens(ctx context.Context, key string) (float64, error) {
+	s := l.limit(key)
+	if s.inf {
+		return float64(s.limit.Burst), nil
+	}
+	reply, err := l.ask(ctx, "Tokens", &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(0))
+	if err != nil {
+		return 0, err
+	}
+	return float64(s.cap-reply[1]) / float64(s.b), nil
+}
+
+// Delete forgets key: it has a full bucket from now on, whatever it had taken. Those who wait for it keep the times that
+// they were promised.
+func (l *Limiter) Delete(ctx context.Context, key string) error {
+	_, err := l.ask(ctx, "Delete", &l.scripts.drop, 1, []string{name(l.prefix, key)}, nil)
+	return err
+}

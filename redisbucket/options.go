@@ -1,0 +1,61 @@
+package redisbucket
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// An Option configures a [Limiter] when it is made.
+type Option func(*settings)
+
+type settings struct {
+	prefix     string
+	budget     time.Duration
+	breakAfter int
+	breakFor   time.Duration
+	fallback   Fallback
+}
+
+// DefaultBudget is how long a round trip may take, unless [WithBudget] says otherwise. [NewClient] goes by it too.
+const DefaultBudget = 250 * time.Millisecond
+
+func defaults() settings {
+	return settings{prefix: "tokenbucket", budget: DefaultBudget, breakAfter: 5, breakFor: time.Second}
+}
+
+// WithPrefix sets what the keys on the server begin with; without it that is "tokenbucket". Limiters of different meaning
+// on one server need different prefixes. It panics if there is a brace in it.
+func WithPrefix(prefix string) Option {
+	if strings.ContainsAny(prefix, "{}") {
+		panic(fmt.Sprintf("redisbucket: WithPrefix: prefix is %q, want no braces", prefix))
+	}
+	return func(s *settings) { s.prefix = prefix }
+}
+
+// WithBudget bounds how long a round trip may take, [DefaultBudget] without it. Beyond that the server counts as
+// unavailable. It panics if d is not positive.
+func WithBudget(d time.Duration) Option {
+	if d <= 0 {
+		panic(fmt.Sprintf("redisbucket: WithBudget: d is %v, want more than 0", d))
+	}
+	return func(s *settings) { s.budget = d }
+}
+
+// WithBreaker says when the server is no longer asked: after so many failures in a row, for the length of pause. Then one
+// call tries again; if it succeeds all do, if not there is another pause. Without this option it is 5 failures and a
+// second. It panics if failures or pause is not positive.
+func WithBreaker(failures int, pause time.Duration) Option {
+	if failures < 1 {
+		panic(fmt.Sprintf("redisbucket: WithBreaker: failures is %d, want 1 or more", failures))
+	}
+	if pause <= 0 {
+		panic(fmt.Sprintf("redisbucket: WithBreaker: pause is %v, want more than 0", pause))
+	}
+	return func(s *settings) { s.breakAfter, s.breakFor = failures, pause }
+}
+
+// WithFallback says what the answer is when the server gives none. Without it, that is [ReturnError].
+func WithFallback(f Fallback) Option {
+	return func(s *settings) { s.fallback = f }
+}

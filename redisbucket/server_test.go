@@ -1,0 +1,245 @@
+package redisbucket_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/go-tokenbucket/tokenbucket"
+	"github.com/go-tokenbucket/tokenbucket/redisbucket"
+)
+
+// shared is the address of the server that most tests use: a real one if there is one on this machine, else miniredis,
+// which runs the script but is no judge of its speed, has no SIGSTOP, no Cluster and another Lua.
+var (
+	shared string
+	isReal bool
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("REDISBUCKET_CHILD") != "" {
+		child()
+		return
+	}
+	redis.SetLogger(quiet{}) // about refused connections, which are what these tests are about
+	os.Exit(run(m))
+}
+
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+func run(m *testing.M) int {
+	s, err := start("", 0)
+	if err != nil {
+		mini, err := miniredis.Run()
+		if err != nil {
+			panic(err)
+		}
+		defer mini.Close()
+		shared = mini.Addr()
+		fmt.Fprintln(os.Stderr, "no redis-server or valkey-server found: testing with miniredis; tests that need a real one are skipped")
+	} else {
+		defer s.kill()
+		shared, isReal = s.addr, true
+	}
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(goleak.IgnoreTopFunction("net.(*netFD).accept"),
+			goleak.IgnoreAnyFunction("github.com/alicebob/miniredis/v2/server.(*Server).serve"),
+			// go-redis leaves it behind when a client is closed that was just dialing
+			goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/maintnotifications.(*CircuitBreakerManager).cleanupLoop"),
+		); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
+}
+
+type server struct {
+	addr string
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+}
+
+func binary() (string, error) {
+	for _, name := range []string{"redis-server", "valkey-server"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", exec.ErrNotFound
+}
+
+// start starts a server in a folder of its own, or in dir, on a free port or the given one, with further arguments.
+func start(dir string, port int, args ...string) (*server, error) {
+	path, err := binary()
+	if err != nil {
+		return nil, err
+	}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "redisbucket"); err != nil {
+			return nil, err
+		}
+	}
+	if port == 0 {
+		port = freePort()
+	}
+	s := &server{addr: "127.0.0.1:" + strconv.Itoa(port), dir: dir, args: args}
+	list := append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir}, args...)
+	s.cmd = exec.Command(path, list...)
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	for range 1000 {
+		c, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			c.Close()
+			return s, nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.kill()
+	return nil, fmt.Errorf("%s does not listen on %s", path, s.addr)
+}
+
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	_ = os.RemoveAll(s.dir)
+}
+
+func freePort() int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// startOwn starts a real server for this test alone.
+func startOwn(t testing.TB, args ...string) *server {
+	t.Helper()
+	s, err := start("", 0, args...)
+	if err != nil {
+		t.Skip("this test needs a real server: install redis-server or valkey-server (", err, ")")
+	}
+	t.Cleanup(s.kill)
+	return s
+}
+
+// patientClient is a client for tests on a busy machine that are not about time.
+func patientClient(t testing.TB, addr string) redis.UniversalClient {
+	const long = 20 * time.Second
+	c := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{addr}, DialTimeout: long, ReadTimeout: long, WriteTimeout: long,
+		PoolTimeout: long})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// patient is a budget for tests on a busy machine that are not about time.
+var patient = redisbucket.WithBudget(20 * time.Second)
+
+// limiterOf returns a limiter on the shared server, whose keys no other test has.
+func limiterOf(t testing.TB, rate tokenbucket.Rate, burst int, opts ...redisbucket.Option) *redisbucket.Limiter {
+	c := patientClient(t, shared)
+	opts = append([]redisbucket.Option{redisbucket.WithPrefix(unique(t)), patient}, opts...)
+	return redisbucket.New(c, tokenbucket.Limit{Rate: rate, Burst: burst}, opts...)
+}
+
+var serial atomic.Int64
+
+func unique(t testing.TB) string {
+	return filepath.Base(t.Name()) + strconv.FormatInt(serial.Add(1), 10)
+}
+
+// fakeTime shadows the functions of the server that have to do with time: TIME is the microseconds in the key named clock, and
+// keys expire by it as the server's do, in whole milliseconds.
+const fakeTime = `
+local real = redis
+local redis = {call = function(cmd, key, value, px, ms)
+  local us = tonumber(real.call('GET', '%[1]s'))
+  local now = math.floor(us / 1000)
+  if cmd == 'TIME' then
+    return {string.format('%%.0f', math.floor(us / 1000000)), string.format('%%.0f', us %% 1000000)}
+  elseif cmd == 'DEL' then
+    return real.call('DEL', key, key .. '!')
+  elseif cmd == 'SET' then
+    real.call('INCR', '%[1]swrites')
+    if px then real.call('SET', key .. '!', string.format('%%.0f', now + ms)) else real.call('DEL', key .. '!') end
+    return real.call('SET', key, value)
+  end
+  local at = real.call('GET', key .. '!')
+  if at and now >= tonumber(at) then real.call('DEL', key, key .. '!') end
+  return real.call('GET', key)
+end}
+`
+
+// A stage is a limiter whose server's time is the test's.
+type stage struct {
+	*redisbucket.Limiter
+	t      testing.TB
+	client redis.UniversalClient
+	clock  string
+	now    int64 // microseconds
+}
+
+// epoch is where a stage's time begins: some day of 2026, in microseconds.
+const epoch = 1_780_000_000_123_457
+
+func stageOf(t testing.TB, l *redisbucket.Limiter, c redis.UniversalClient) *stage {
+	s := &stage{Limiter: l, t: t, client: c, clock: unique(t) + "clock"}
+	redisbucket.SetPreamble(l, fmt.Sprintf(fakeTime, s.clock))
+	s.at(epoch)
+	return s
+}
+
+// slow makes the stage do without the script's fast path.
+func (s *stage) slow() { redisbucket.SetSlow(s.Limiter, fmt.Sprintf(fakeTime, s.clock)) }
+
+func newStage(t testing.TB, limit tokenbucket.Limit) *stage {
+	c := patientClient(t, shared)
+	return stageOf(t, redisbucket.New(c, limit, redisbucket.WithPrefix(unique(t)), patient), c)
+}
+
+func (s *stage) at(us int64) {
+	s.now = us
+	if err := s.client.Set(context.Background(), s.clock, us, 0).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) advance(d time.Duration) { s.at(s.now + d.Microseconds()) }
+
+// writes returns how often the scripts have written since it was last asked.
+func (s *stage) writes() int {
+	n, err := s.client.GetDel(context.Background(), s.clock+"writes").Int()
+	if err != nil && err != redis.Nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// take is Take for tests that expect no error.
+func (s *stage) take(n int) tokenbucket.Result {
+	s.t.Helper()
+	res, err := s.Take(context.Background(), "k", n)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res
+}
