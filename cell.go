@@ -1,6 +1,9 @@
 package tokenbucket
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A cell is a bucket's state: one word, and the timeline that gives it its meaning.
 //
@@ -93,6 +96,36 @@ func (c *cell) take(s *source, least, most uint64, figures bool) (uint64, moment
 			}
 		}
 	}
+}
+
+// try is take of n tokens or none, cut to what nearly every decision needs: that halves what it costs on top of the clock.
+// It returns granted, denied, or busy for whatever is out of the ordinary, which is left to take. Unless doubt is set,
+// a denial is left to take, too: see Bucket.refusing.
+func (c *cell) try(s *source, n int, doubt bool) outcome {
+	first := sealed
+	if doubt {
+		first = c.word.Load()
+	}
+	var t int64
+	if s.clock == nil { // source.now, written out
+		t = int64(time.Since(s.epoch))
+	} else {
+		t = s.injected()
+	}
+	p := c.p
+	w, d := c.word.Load(), uint64(t-p.base)
+	if w < queued && d < p.span && uint64(n)-1 < p.burst>>(p.frac&63) {
+		r := p.refill(d)
+		v := max(w, r) + uint64(n)<<(p.frac&63)
+		if v > r+p.burst {
+			if w == first {
+				return denied
+			}
+		} else if c.word.CompareAndSwap(w, v) {
+			return granted
+		}
+	}
+	return busy
 }
 
 // tokens returns how many whole tokens there are at level v when r has been issued.

@@ -20,13 +20,18 @@ type Clock interface {
 type source struct {
 	clock Clock
 	epoch time.Time
+	lead  int64 // of a CoarseClock: ns from its base to the epoch
 }
 
 func newSource(c Clock) source {
 	if c == nil {
 		return source{epoch: time.Now()}
 	}
-	return source{clock: c, epoch: c.Now()}
+	s := source{clock: c, epoch: c.Now()}
+	if c, ok := c.(*CoarseClock); ok {
+		s.lead = int64(s.epoch.Sub(c.base))
+	}
+	return s
 }
 
 // now reads the clock. time.Since costs about half of time.Now, and is most of what a decision costs.
@@ -40,6 +45,11 @@ func (s *source) now() int64 {
 // injected reads a clock that was given. What is more than 146 years before the epoch counts as that, so that the
 // difference of two instants fits in 64 bits where it matters; and no instant is forever.
 func (s *source) injected() int64 {
+	if c, ok := s.clock.(*CoarseClock); ok {
+		if r := c.reading.Load(); r != nil && r.used.Load() {
+			return r.since - s.lead // what follows does to the same readings, in half of the time
+		}
+	}
 	return min(max(int64(s.clock.Now().Sub(s.epoch)), -1<<62), forever-1)
 }
 

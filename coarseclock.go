@@ -31,7 +31,8 @@ type CoarseClock struct {
 	// reading is what Now returns, or nil while no timer is set, so that nobody finds a reading from before a pause.
 	reading    atomic.Pointer[reading]
 	resolution time.Duration
-	bubbled    bool // made inside a synctest bubble
+	base       time.Time // when the clock was made
+	bubbled    bool      // made inside a synctest bubble
 
 	// mu is held from reading the real clock until the reading is published, so that no older one follows a newer.
 	mu sync.Mutex
@@ -39,8 +40,13 @@ type CoarseClock struct {
 
 // A reading is an instant of the real clock. Only used ever changes, and only once.
 type reading struct {
-	at   time.Time
-	used atomic.Bool // somebody has asked for it, so the clock goes on
+	at    time.Time
+	since int64       // ns from the clock's base to at
+	used  atomic.Bool // somebody has asked for it, so the clock goes on
+}
+
+func (c *CoarseClock) read(now time.Time) *reading {
+	return &reading{at: now, since: int64(now.Sub(c.base))}
 }
 
 // NewCoarseClock returns a clock that renews its time every resolution while it is used; 1 ms is a good choice. It panics
@@ -49,7 +55,8 @@ func NewCoarseClock(resolution time.Duration) *CoarseClock {
 	if resolution <= 0 {
 		panic(fmt.Sprintf("tokenbucket: NewCoarseClock: resolution is %v, want more than 0", resolution))
 	}
-	return &CoarseClock{resolution: resolution, bubbled: isBubbled(time.Now())}
+	now := time.Now()
+	return &CoarseClock{resolution: resolution, base: now, bubbled: isBubbled(now)}
 }
 
 // isBubbled tells that now was read inside a synctest bubble: there the time has no monotonic part, for Round to take away.
@@ -80,7 +87,7 @@ func (c *CoarseClock) use() time.Time {
 	if isBubbled(now) != c.bubbled {
 		return now // published, it would send everybody else decades away; and a timer set here may never fire
 	}
-	r := &reading{at: now}
+	r := c.read(now)
 	r.used.Store(true)
 	c.publish(r)
 	return now
@@ -94,7 +101,7 @@ func (c *CoarseClock) tick() {
 		c.reading.Store(nil)
 		return
 	}
-	c.publish(&reading{at: time.Now()})
+	c.publish(c.read(time.Now()))
 }
 
 // publish makes r the time for one resolution. mu is held.

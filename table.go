@@ -101,6 +101,21 @@ func (t *table[K]) get(h uint64, key K) *entry[K] {
 	return e
 }
 
+// glance is get that looks only where a key is that found room where it belongs.
+func (t *table[K]) glance(h uint64, key K) *entry[K] {
+	s := t.segment(h)
+	g := &s.groups[(h>>8)&uint64(len(s.groups)-1)]
+	m := match(g.tags.Load(), tagOf(h))
+	if m == 0 {
+		return nil
+	}
+	e := g.slots[bits.TrailingZeros64(m)/8].Load()
+	if e == nil || e.key != key {
+		return nil
+	}
+	return e
+}
+
 // lock returns the segment of h, locked.
 func (t *table[K]) lock(h uint64) *segment[K] {
 	for {

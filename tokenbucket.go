@@ -29,7 +29,6 @@ type Bucket struct {
 	// refusing is set for good by the first denial. Until then a decision that takes a token skips the load with which
 	// a denial is proved, which costs 4 ns right after a compare-and-swap on the same word.
 	refusing atomic.Bool
-	_        [8]byte
 
 	first cell // what cell points to until the limit is changed
 	home  home // of a Keyed's bucket; otherwise nil
@@ -80,8 +79,7 @@ func (b *Bucket) AllowN(n int) bool {
 	if c == nil {
 		return b.decide(n)
 	}
-	// This is cell.take and source.now, cut to what nearly every decision needs: that halves what it costs on top of the
-	// clock. Whatever is out of the ordinary is left to decide.
+	// This is cell.try and source.now, written out: the calls would cost 1 ns of 32.
 	first := sealed
 	if b.refusing.Load() {
 		first = c.word.Load()
