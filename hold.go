@@ -59,9 +59,10 @@ func (h *hold) release() {
 	q := &h.queue
 	if q.lead != nil {
 		if due := h.due(); due < q.armed {
-			q.armed = due // until it has armed its timer, nobody else needs to wake it
-			q.lead.notify()
+			h.arm(due)
 		}
+	} else {
+		q.disarm()
 	}
 	w := h.v
 	if q.head != nil || h.credit && h.v < h.r {

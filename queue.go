@@ -1,20 +1,24 @@
 package tokenbucket
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A queue is the line of those whom a bucket could not serve at once, first come, first served: waiters, each a goroutine
 // in Wait, and appointments, each a Reservation. Tokens are taken when they are granted, never in advance, so leaving the
 // queue is an unlink with nothing to give back, and everybody behind has moved forward.
 type queue struct {
 	head, tail *node
-	lead       *node  // the first waiter; in front of it there are only appointments
-	waiters    int    // in the queue
-	booked     int    // appointments in the queue
-	most       int    // waiters and appointments that may queue, if bounded
-	owed       uint64 // tokens that those in the queue ask for, in all
-	owedBooked uint64 // and of these, those of appointments
-	armed      int64  // the instant that the lead will look at the queue again
-	lastBooked *node  // the last appointment; none is later
+	lead       *node       // the first waiter; in front of it there are only appointments
+	waiters    int         // in the queue
+	booked     int         // appointments in the queue
+	most       int         // waiters and appointments that may queue, if bounded
+	owed       uint64      // tokens that those in the queue ask for, in all
+	owedBooked uint64      // and of these, those of appointments
+	armed      int64       // the instant at which somebody will look at the queue again
+	timer      *time.Timer // see alarm.go
+	lastBooked *node       // the last appointment; none is later
 
 	// plan is the level of the bucket once all in the queue have been served. It is kept only while there are
 	// appointments, since without them it is the level plus what is owed, and made anew when it is not planned.
@@ -38,6 +42,7 @@ type node struct {
 	n          uint64
 	at         int64         // an appointment's instant: it is not served before
 	wake       chan struct{} // a waiter's: its state has changed, or it is to take the lead. nil for an appointment
+	timer      *time.Timer   // see alarm.go
 	state      atomic.Uint32 // changed with the queue's lock held
 }
 
@@ -81,8 +86,7 @@ func (q *queue) push(x *node) {
 	}
 	q.waiters++
 	if q.lead == nil {
-		q.lead = x
-		q.armed = forever
+		q.lead, q.armed = x, forever
 	}
 }
 
@@ -96,7 +100,9 @@ func (q *queue) remove(x *node, state uint32) {
 		for q.lead != nil && q.lead.wake == nil {
 			q.lead = q.lead.next
 		}
-		q.armed = forever
+		if q.timer == nil || x.timer != nil {
+			q.armed = forever // its alarm goes with it; that of the queue stays
+		}
 	}
 	if x == q.lastBooked {
 		q.lastBooked = x.prev

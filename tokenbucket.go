@@ -34,7 +34,7 @@ type Bucket struct {
 	home  home // of a Keyed's bucket; otherwise nil
 	mu    sync.Mutex
 	queue queue // guarded by mu
-	_     [56]byte
+	_     [48]byte
 }
 
 // New returns a full Bucket. It panics if burst is less than 1.

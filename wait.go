@@ -47,12 +47,12 @@ func (b *Bucket) wait(ctx context.Context, n int) error {
 		return &WaitError{N: n, Delay: Never, Err: ErrExceedsBurst}
 	}
 	h := b.hold()
-	x, first, err := h.enqueue(ctx, n)
+	x, until, err := h.enqueue(ctx, n)
 	h.release()
 	if x == nil {
 		return err
 	}
-	return b.sleep(ctx, x, first)
+	return b.sleep(ctx, x, until)
 }
 
 // enqueue takes n tokens now, or returns a node that waits for them, and the instant until which it is to sleep.
@@ -73,15 +73,17 @@ func (h *hold) enqueue(ctx context.Context, n int) (*node, int64, error) {
 		return nil, 0, &WaitError{N: n, Delay: delay, Err: ErrQueueFull}
 	}
 	x := &node{n: need, at: turn, wake: make(chan struct{}, 1)}
+	if h.source.clock == nil && need<<h.p.frac > h.p.slack/slowly {
+		x.timer = time.NewTimer(Never)
+		x.timer.Stop()
+	}
 	h.join(x)
-	if x != h.queue.lead {
-		return x, forever, nil
+	if x == h.queue.lead {
+		if h.settle(); x.state.Load() == served {
+			return nil, 0, nil // there was a place in front of an appointment
+		}
 	}
-	if h.settle(); x.state.Load() == served {
-		return nil, 0, nil // there was a place in front of an appointment
-	}
-	h.queue.armed = h.due()
-	return x, h.queue.armed, nil
+	return x, h.attend(x), nil
 }
 
 // takeLate takes n tokens if they are there, those included that are left because the last waiter was served late.
@@ -112,16 +114,15 @@ func (h *hold) turn(n uint64) int64 {
 	return h.p.when(v - min(v, h.p.burst))
 }
 
-// sleep blocks until x is served or ctx ends. The lead of the queue sleeps no longer than until it is due; all others are
-// woken, to be served or to lead.
+// sleep blocks until x is served or ctx ends.
 func (b *Bucket) sleep(ctx context.Context, x *node, until int64) error {
-	alarm := alarm{source: &b.source}
-	defer alarm.stop()
-	alarm.set(until)
+	if x.timer != nil {
+		defer x.timer.Stop()
+	}
 	for {
 		select {
 		case <-x.wake:
-		case <-alarm.c:
+		case <-b.alarm(x, until):
 		case <-ctx.Done():
 			return b.leave(ctx, x)
 		}
@@ -129,16 +130,11 @@ func (b *Bucket) sleep(ctx context.Context, x *node, until int64) error {
 			return err
 		}
 		h := b.hold()
-		until = forever
-		if x == h.queue.lead {
-			h.queue.armed = h.due()
-			until = h.queue.armed
-		}
+		until = h.attend(x)
 		h.release()
 		if done, err := x.done(); done {
 			return err
 		}
-		alarm.set(until)
 	}
 }
 
@@ -168,46 +164,4 @@ func (b *Bucket) leave(ctx context.Context, x *node) error {
 
 func ended(ctx context.Context, n int, delay time.Duration) error {
 	return &WaitError{N: n, Delay: delay, Err: context.Cause(ctx), ctxErr: ctx.Err()}
-}
-
-// An alarm is a timer of the bucket's clock.
-type alarm struct {
-	c      <-chan time.Time
-	source *source
-	timer  *time.Timer // of the default clock: one for the whole wait, and stopped
-}
-
-// set makes c fire at the instant t, or never.
-func (a *alarm) set(t int64) {
-	d := between(a.source.now(), t)
-	switch {
-	case t == forever:
-		a.stop()
-		a.c = nil
-		return
-	case a.source.clock != nil:
-		a.c = a.source.clock.After(d)
-		if a.source.now() >= t { // a clock that is set by hand may have been, just before After
-			a.c = past
-		}
-		return
-	case a.timer == nil:
-		a.timer = time.NewTimer(d)
-	default:
-		a.timer.Reset(d)
-	}
-	a.c = a.timer.C
-}
-
-// past is the channel of an alarm whose time is over.
-var past = func() <-chan time.Time {
-	c := make(chan time.Time)
-	close(c)
-	return c
-}()
-
-func (a *alarm) stop() {
-	if a.timer != nil {
-		a.timer.Stop()
-	}
 }
