@@ -94,7 +94,7 @@ func (k *Keyed[K]) insert(h uint64, key K, p *timeline, gen uint64, force bool) 
 	if s.full() && !k.thin(s) {
 		s = k.table.grow(s, h)
 	}
-	e = &entry[K]{cell: cell{p: p}, key: key}
+	e = k.table.newEntry(p, key)
 	e.word.Store(max(p.birth, p.refillAt(s.evicted)))
 	s.put(h, e)
 	return e, false
@@ -122,7 +122,7 @@ func (k *Keyed[K]) setLimit(h uint64, key K, p *timeline) {
 			p = newTimeline(p.limit, t)
 		}
 		if e.word.CompareAndSwap(w, sealed) {
-			to := &entry[K]{cell: cell{p: p}, key: key}
+			to := k.table.newEntry(p, key)
 			to.word.Store(p.adopt(e.p, w, t))
 			g.slots[slot].Store(to)
 			s.mu.Unlock()

@@ -23,7 +23,8 @@ import (
 // they are full and so make room. The memory is bounded, and a flood of invented keys gets no more, in all, than the
 // overflow buckets grant and the keys that were free.
 //
-// Keys may be of any comparable type. A key that is not equal to itself (a floating-point NaN, or a struct or interface
+// Keys may be of any comparable type. A string is copied, so that a key cut out of a request does not keep the request in
+// memory. A key that is not equal to itself (a floating-point NaN, or a struct or interface
 // that holds one) could never be found again: all such keys share one overflow bucket. A key with a dynamic type that is
 // not comparable panics.
 //

@@ -251,37 +251,33 @@ func floodMemory[K comparable](t *testing.T, most int64, name func(i int) K) {
 	checkTable(t, &k.table)
 }
 
-// TestKeyedBytesPerKey compares with a plain map, string headers counted, the strings themselves not.
+// TestKeyedBytesPerKey compares with a plain map, with the bytes of the names that each of them keeps: nobody else does.
 func TestKeyedBytesPerKey(t *testing.T) {
 	n := 100_000
 	if thorough() {
 		n = 1_000_000
 	}
-	names := make([]string, n)
-	for i := range names {
-		names[i] = "user:" + strconv.Itoa(i)
-	}
+	name := func(i int) string { return "user:" + strconv.Itoa(i) }
 	before := heap()
 	m := make(map[string]uint64)
-	for _, name := range names {
-		m[name] = 1
+	for i := range n {
+		m[name(i)] = 1
 	}
 	plain := float64(heap()-before) / float64(n)
 	before = heap()
 	k := NewKeyed[string](Rate{}, 1)
 	slowest := time.Duration(0)
-	for _, name := range names {
+	for i := range n {
 		start := time.Now()
-		k.Allow(name)
+		k.Allow(name(i))
 		slowest = max(slowest, time.Since(start))
 	}
 	keyed := float64(heap()-before) / float64(n)
 	t.Logf("%.1f bytes a key, %.1f in a map; the slowest new key took %v", keyed, plain, slowest)
-	if keyed > 64 || keyed > 1.5*plain {
-		t.Errorf("%.1f bytes a key, want at most 64, and 1.5 times those of a map: %.1f", keyed, plain)
+	if keyed > 80 || keyed > 1.5*plain {
+		t.Errorf("%.1f bytes a key, want at most 80, and 1.5 times those of a map: %.1f", keyed, plain)
 	}
 	runtime.KeepAlive(m)
-	runtime.KeepAlive(names)
 	runtime.KeepAlive(k)
 }
 

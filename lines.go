@@ -93,7 +93,7 @@ func (b *line[K]) install(p *timeline, word uint64) *cell {
 	s := b.k.table.lock(b.h)
 	defer s.mu.Unlock()
 	_, g, slot := s.find(b.h, b.key)
-	e := &entry[K]{cell: cell{p: p}, key: b.key}
+	e := b.k.table.newEntry(p, b.key)
 	e.word.Store(word)
 	g.slots[slot].Store(e)
 	return &e.cell

@@ -14,7 +14,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	code := ""
-	for _, name := range []string{"example_test.go", "httplimit/example_test.go"} {
+	for _, name := range []string{"example_test.go", "httplimit/example_test.go", "redisbucket/example_test.go"} {
 		examples, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 // miss is therefore final only with the segment's lock held.
 type table[K comparable] struct {
 	seed  maphash.Seed
+	text  bool // K is a kind of string
 	dir   atomic.Pointer[directory[K]]
 	mu    sync.Mutex // guards changes of dir; taken with a segment's lock held, never the other way round
 	count atomic.Int64
@@ -68,6 +69,7 @@ const (
 
 func (t *table[K]) init() {
 	t.seed = maphash.MakeSeed()
+	t.text = isText[K]()
 	d := &directory[K]{shift: 64, segs: make([]atomic.Pointer[segment[K]], 1)}
 	d.segs[0].Store(newSegment[K](0, 0, 0))
 	t.dir.Store(d)

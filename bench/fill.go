@@ -52,19 +52,19 @@ func fillKind[K comparable](kind keyKind[K], n int, s size) []cell {
 	return all
 }
 
-// fill measures n calls with a new key each; then the heap that is there for them, without the bytes of strings, which the
-// caller brought; and the time of a garbage collection.
+// fill measures n calls with a new key each; then the heap that is there for them when the caller has let go of its keys,
+// with the bytes of the strings that the limiter keeps; and the time of a garbage collection.
 func fill[K comparable](b *testing.B, p keyedPeer[K], kind keyKind[K], n int) {
-	keys := kind.make(n, sequential)
 	before := heap()
+	keys := kind.make(n, sequential)
 	start := time.Now()
 	limiter := filled(p, lasting, keys)
 	b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(n), "ns/op")
-	b.ReportMetric(float64(heap()-before)/float64(n), "B/key")
 	if got := limiter.call(keys[:1000]); got != 1000 {
 		b.Fatalf("%d of 1000 keys were granted a second token, want all", got)
 	}
 	keys = nil
+	b.ReportMetric(float64(heap()-before)/float64(n), "B/key")
 	b.ReportMetric(collection().Seconds()*1000, "gc-ms")
 	runtime.KeepAlive(limiter)
 }
