@@ -47,6 +47,11 @@ func over(ctx context.Context) bool {
 // ask runs a script that is to return least integers or more, within ctx and the budget. Its error is an *unavailable, or
 // an *ended if ctx ended first.
 func (l *Limiter) ask(ctx context.Context, what string, s *script, least int, keys []string, args []any) ([]int64, error) {
+	return l.askWithin(ctx, l.budget, what, s, least, keys, args)
+}
+
+// askWithin is ask for a caller who has spent some of the budget already.
+func (l *Limiter) askWithin(ctx context.Context, budget time.Duration, what string, s *script, least int, keys []string, args []any) ([]int64, error) {
 	if ctx.Err() != nil {
 		return nil, endOf(ctx)
 	}
@@ -54,7 +59,7 @@ func (l *Limiter) ask(ctx context.Context, what string, s *script, least int, ke
 		return nil, &unavailable{what, fmt.Errorf("not asked, because of failures before: %w", err)}
 	}
 	start := time.Now()
-	reply, err := l.within(ctx, s, keys, args)
+	reply, err := l.within(ctx, budget, s, keys, args)
 	if err == nil && len(reply) < least {
 		err = fmt.Errorf("the reply has %d integers, want %d", len(reply), least)
 	}
@@ -73,8 +78,8 @@ func (l *Limiter) ask(ctx context.Context, what string, s *script, least int, ke
 var errBudget = errors.New("no reply within the budget")
 
 // within runs the script, within ctx and the budget. A client that heeds deadlines is left to it.
-func (l *Limiter) within(ctx context.Context, s *script, keys []string, args []any) ([]int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.budget, errBudget)
+func (l *Limiter) within(ctx context.Context, budget time.Duration, s *script, keys []string, args []any) ([]int64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, budget, errBudget)
 	defer cancel()
 	if !l.heeds {
 		return l.guarded(ctx, s, keys, args)

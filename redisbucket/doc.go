@@ -14,6 +14,9 @@
 // arithmetic: at whatever rate, a token is there in the very microsecond in which it is due. Results are those of the
 // local bucket, with their times rounded up to microseconds.
 //
+// With [WithLease] a process takes tokens in batches and serves them from memory, in nanoseconds and with no round trip for most
+// decisions; the bound is then burst + rate*(T + lease), or with [LeaseStrict] that of the limit itself.
+//
 // Two things are held less than exactly. A burst above 2^40 tokens, or above what refills in a century, is held as that. A
 // rate is held as a whole number of units in a microsecond, and a full bucket as less than 2^52 units; where that doesn't
 // fit, the rate is held as the nearest one below it that does, which is off by at most burst/2^51 of it. All rates of
@@ -36,6 +39,6 @@
 // # When the server is slow or gone
 //
 // Every call ends with its context, and after its budget at the latest ([WithBudget]; for what that takes of a client see
-// [NewClient]); a WaitN sleeps in addition. After some failures in a row the server is not asked for a while ([WithBreaker]), then service returns by itself. What is
-// answered meanwhile is the [Fallback]'s to say.
+// [NewClient]); a WaitN sleeps in addition. After some failures in a row the server is not asked for a while ([WithBreaker]), then
+// service returns by itself. What is answered meanwhile is the [Fallback]'s to say; what a process has leased, it serves first.
 package redisbucket

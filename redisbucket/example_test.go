@@ -46,6 +46,24 @@ func ExampleNew() {
 	// false <nil>
 }
 
+// Most decisions take no round trip.
+func ExampleWithLease() {
+	client, done := connect()
+	defer done()
+	limit := tokenbucket.Limit{Rate: tokenbucket.PerMinute(1000), Burst: 1000}
+	l := redisbucket.New(client, limit,
+		redisbucket.WithLease(time.Second, redisbucket.LeaseShare(0.1), redisbucket.LeaseStrict()))
+	granted := 0
+	for range 2000 {
+		if ok, err := l.Allow(context.Background(), "client 7"); err == nil && ok {
+			granted++
+		}
+	}
+	fmt.Println(granted <= 1000)
+	// Output:
+	// true
+}
+
 // A limit for each kind of client.
 func ExampleNewFunc() {
 	client, done := connect()

@@ -51,3 +51,40 @@ func Held(l *Limiter) (a, b, burst int64) {
 	s := l.limit("")
 	return s.a, s.b, s.burst
 }
+
+// SetNow replaces the limiter's monotonic clock.
+func SetNow(l *Limiter, now func() time.Duration) { l.now = now }
+
+// Leases returns for how many keys the limiter remembers something.
+func Leases(l *Limiter) (n int) {
+	for i := range l.leases.shards {
+		shard := &l.leases.shards[i]
+		shard.mu.RLock()
+		n += len(shard.m)
+		shard.mu.RUnlock()
+	}
+	return n
+}
+
+// MaxLeases is the most that Leases returns.
+const MaxLeases = maxLeases
+
+// Leased returns how many tokens of key the limiter holds, and whether it waits for more.
+func Leased(l *Limiter, key string) (held int64, flying bool) {
+	l.leases.visit(key, func(e *lease) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		held, flying = e.usable(l.now()), e.flight != nil
+	})
+	return held, flying
+}
+
+// SetDemand makes the limiter believe that so many tokens of key were taken lately.
+func SetDemand(l *Limiter, key string, tokens float64) {
+	l.leases.of(key, l.now())
+	l.leases.visit(key, func(e *lease) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.demand, e.asked = tokens, l.now()
+	})
+}

@@ -3,6 +3,7 @@ package redisbucket
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -35,12 +36,17 @@ type Limiter struct {
 	heeds   bool // the client returns by itself when a deadline has come
 	breaker breaker
 	scripts *scripts
+	leases  *leases              // nil without
+	now     func() time.Duration // a monotonic clock
 }
 
 // New returns a Limiter whose buckets have all the same limit. It panics if client is nil or the burst is less than 1.
 func New(client Client, limit tokenbucket.Limit, opts ...Option) *Limiter {
-	s := newScale(limit)
-	return newLimiter(client, func(string) *scale { return s }, opts)
+	l := newLimiter(client, opts)
+	s := newScale(limit, l.leasing)
+	l.limit = func(string) *scale { return s }
+	l.fallback.open(l.limit)
+	return l
 }
 
 // NewFunc returns a Limiter whose buckets have each the limit that limit returns for the key. It is called at every
@@ -51,20 +57,27 @@ func NewFunc(client Client, limit func(key string) tokenbucket.Limit, opts ...Op
 	if limit == nil {
 		panic("redisbucket: NewFunc: limit is nil")
 	}
-	seen := new(scales)
-	return newLimiter(client, func(key string) *scale { return seen.of(limit(key)) }, opts)
+	l := newLimiter(client, opts)
+	seen := &scales{leases: l.leasing}
+	l.limit = func(key string) *scale { return seen.of(limit(key)) }
+	l.fallback.open(l.limit)
+	return l
 }
 
-func newLimiter(client Client, limit func(string) *scale, opts []Option) *Limiter {
+func newLimiter(client Client, opts []Option) *Limiter {
 	if client == nil {
 		panic("redisbucket: New: the client is nil")
 	}
-	l := &Limiter{client: client, limit: limit, settings: defaults(), heeds: heedsDeadlines(client), scripts: &theScripts}
+	base := time.Now()
+	l := &Limiter{client: client, settings: defaults(), heeds: heedsDeadlines(client), scripts: &theScripts}
+	l.now = func() time.Duration { return time.Since(base) }
 	for _, o := range opts {
 		o(&l.settings)
 	}
 	l.breaker.failures, l.breaker.pause = l.breakAfter, l.breakFor
-	l.fallback.open(limit)
+	if l.leasing != nil {
+		l.leases = newLeases(l.leasing.ttl)
+	}
 	return l
 }
 
@@ -86,6 +99,9 @@ func (l *Limiter) take(ctx context.Context, what, key string, n int) (tokenbucke
 	if s.inf {
 		return s.unlimited(), nil
 	}
+	if e := l.leaseOf(key, s, n); e != nil {
+		return l.takeLeased(ctx, what, key, e, s, n)
+	}
 	reply, err := l.ask(ctx, what, &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(s.need(n)))
 	if err != nil {
 		return l.fallback.take(l, s, key, n, err)
@@ -104,6 +120,17 @@ func (l *Limiter) AllowN(ctx context.Context, key string, n int) (bool, error) {
 	if n == 0 {
 		return true, nil
 	}
+	if l.leases != nil {
+		s := l.limit(key)
+		if e := l.leaseOf(key, s, n); e != nil {
+			got, err := l.serve(ctx, "AllowN", key, e, s, int64(n), false)
+			if err == nil {
+				return got > 0, nil
+			}
+			res, err := l.fallback.take(l, s, key, n, err)
+			return res.Allowed, err
+		}
+	}
 	res, err := l.take(ctx, "AllowN", key, n)
 	return res.Allowed, err
 }
@@ -114,6 +141,13 @@ func (l *Limiter) TakeAvailable(ctx context.Context, key string, n int) (int, er
 	s := l.limit(key)
 	if s.inf || n == 0 {
 		return n, nil
+	}
+	if e := l.leaseOf(key, s, min(n, int(s.burst))); e != nil {
+		got, err := l.serve(ctx, "TakeAvailable", key, e, s, min(int64(n), s.burst), true)
+		if err != nil {
+			return l.fallback.takeAvailable(key, n, err)
+		}
+		return int(got), nil
 	}
 	args := s.args(min(int64(n), s.burst))
 	reply, err := l.ask(ctx, "TakeAvailable", &l.scripts.some, 1, []string{name(l.prefix, key)}, args)
@@ -145,6 +179,7 @@ func (l *Limiter) settle(ctx context.Context, what, key string, charge, refund i
 	}
 	args := s.args(s.units(charge), s.units(refund))
 	_, err := l.ask(ctx, what, &l.scripts.settle, 1, []string{name(l.prefix, key)}, args)
+	l.leases.visit(key, (*lease).forget)
 	if err != nil {
 		return l.fallback.settle(key, charge, refund, err)
 	}
@@ -162,12 +197,19 @@ func (l *Limiter) Tokens(ctx context.Context, key string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return float64(s.cap-reply[1]) / float64(s.b), nil
+	tokens := float64(s.cap-reply[1]) / float64(s.b)
+	l.leases.visit(key, func(e *lease) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		tokens += float64(e.usable(l.now()))
+	})
+	return tokens, nil
 }
 
 // Delete forgets key: it has a full bucket from now on, whatever it had taken. Those who wait for it keep the times that
 // they were promised.
 func (l *Limiter) Delete(ctx context.Context, key string) error {
 	_, err := l.ask(ctx, "Delete", &l.scripts.drop, 1, []string{name(l.prefix, key)}, nil)
+	l.leases.visit(key, (*lease).drop)
 	return err
 }

@@ -15,6 +15,7 @@ type settings struct {
 	breakAfter int
 	breakFor   time.Duration
 	fallback   Fallback
+	leasing    *leasing // nil without leases
 }
 
 // DefaultBudget is how long a round trip may take, unless [WithBudget] says otherwise. [NewClient] goes by it too.

@@ -21,6 +21,7 @@ type scale struct {
 	burst int64 // tokens; what limit says, as far as it can be held
 	a, b  int64
 	cap   int64  // burst, in units
+	batch int64  // most tokens that are leased at once, 0 if none are
 	spec  string // what the script's state begins with
 }
 
@@ -31,7 +32,7 @@ const (
 	century  = 100 * 365.25 * 24 * time.Hour
 )
 
-func newScale(l tokenbucket.Limit) *scale {
+func newScale(l tokenbucket.Limit, leases *leasing) *scale {
 	if err := l.Validate(); err != nil {
 		panic(fmt.Sprintf("redisbucket: burst is %d, want 1 to math.MaxInt", l.Burst))
 	}
@@ -41,6 +42,11 @@ func newScale(l tokenbucket.Limit) *scale {
 		return s
 	}
 	r := perMicrosecond(l.Rate)
+	if leases != nil {
+		if burst := leases.burst(r, s.burst); burst >= 1 {
+			s.burst, s.batch = burst, leases.batch(burst)
+		}
+	}
 	if r.Sign() > 0 {
 		s.burst = min(s.burst, inCentury(r))
 		if all := new(big.Rat).SetInt64(s.burst); r.Cmp(all) > 0 {
@@ -188,8 +194,9 @@ func (s *scale) unlimited() tokenbucket.Result {
 
 // scales remembers the scales of limits that were seen. Its memory is bounded: when there are too many it begins anew.
 type scales struct {
-	mu   sync.RWMutex
-	seen map[tokenbucket.Limit]*scale // guarded by mu
+	leases *leasing
+	mu     sync.RWMutex
+	seen   map[tokenbucket.Limit]*scale // guarded by mu
 }
 
 const maxScales = 1024
@@ -201,7 +208,7 @@ func (c *scales) of(l tokenbucket.Limit) *scale {
 	if s != nil {
 		return s
 	}
-	s = newScale(l)
+	s = newScale(l, c.leases)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.seen == nil || len(c.seen) >= maxScales {

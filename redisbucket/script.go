@@ -21,6 +21,8 @@ var (
 	takeLua string
 	//go:embed some.lua
 	someLua string
+	//go:embed lease.lua
+	leaseLua string
 	//go:embed settle.lua
 	settleLua string
 	//go:embed reserve.lua
@@ -31,7 +33,7 @@ var (
 
 // scripts are all that the server is ever asked to run.
 type scripts struct {
-	take, some, settle, reserve, cancel, drop script
+	take, some, lease, settle, reserve, cancel, drop script
 }
 
 // newScripts returns the scripts with preamble in front of each, which is empty outside of tests, and fast in front of what
@@ -42,6 +44,7 @@ func newScripts(preamble, fast string) scripts {
 	return scripts{
 		take:    newScript(head + fast + bucketLua + takeLua),
 		some:    newScript(lib + someLua),
+		lease:   newScript(lib + leaseLua),
 		settle:  newScript(lib + settleLua),
 		reserve: newScript(lib + reserveLua),
 		cancel:  newScript(lib + cancelLua),

@@ -201,6 +201,9 @@ type stage struct {
 // epoch is where a stage's time begins: some day of 2026, in microseconds.
 const epoch = 1_780_000_000_123_457
 
+// preamble is what the scripts of a limiter begin with to share the stage's time.
+func (s *stage) preamble() string { return fmt.Sprintf(fakeTime, s.clock) }
+
 func stageOf(t testing.TB, l *redisbucket.Limiter, c redis.UniversalClient) *stage {
 	s := &stage{Limiter: l, t: t, client: c, clock: unique(t) + "clock"}
 	redisbucket.SetPreamble(l, fmt.Sprintf(fakeTime, s.clock))

@@ -34,12 +34,15 @@ func (l *Limiter) WaitN(ctx context.Context, key string, n int) error {
 	case int64(n) > s.burst:
 		return refused(n, tokenbucket.Never, tokenbucket.ErrExceedsBurst)
 	}
+	if e := l.leaseOf(key, s, n); e != nil {
+		if got, err := l.serve(ctx, "WaitN", key, e, s, int64(n), false); err != nil || got > 0 {
+			return l.unserved(ctx, key, n, err)
+		}
+	}
 	p, err := l.reserve(ctx, s, key, n)
 	switch {
-	case errors.As(err, new(*ended)):
-		return refused(n, 0, err)
 	case err != nil:
-		return l.fallback.wait(ctx, key, n, err)
+		return l.unserved(ctx, key, n, err)
 	case p.answer != reserved || p.late(ctx):
 		if p.answer == reserved {
 			l.giveBack(ctx, p)
@@ -47,6 +50,17 @@ func (l *Limiter) WaitN(ctx context.Context, key string, n int) error {
 		return refused(n, p.delay, tokenbucket.ErrDeadline)
 	}
 	return l.sleep(ctx, p)
+}
+
+// unserved is what WaitN answers to an error of the server's, or of ctx; nil if there is none.
+func (l *Limiter) unserved(ctx context.Context, key string, n int, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*ended)):
+		return refused(n, 0, err)
+	}
+	return l.fallback.wait(ctx, key, n, err)
 }
 
 func refused(n int, delay time.Duration, err error) error {

@@ -1,0 +1,195 @@
+package redisbucket
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A lease is what this process holds of a key: prepaid tokens, what it knows about the bucket at the server, and the one
+// request that may be on its way there.
+//
+// Tokens are in batches, each of which lapses on its own. The first is in cur, where anybody takes from it by compare-and-swap.
+// Whoever changes cur holds the lock.
+type lease struct {
+	cur atomic.Pointer[batch] // never nil
+
+	mu     sync.Mutex
+	next   *batch        // came while there were still tokens in cur; nil if there is none
+	flight chan struct{} // closed when the request is done; nil if there is none
+	queued int64         // tokens that callers wait for while it is on its way
+	known  snapshot
+	demand float64       // tokens taken lately: each counts less and less, e^-1 after a quarter of the lease
+	asked  time.Duration // when the server was last asked, and demand was up to date
+	held   int64         // tokens that were held when it had answered
+}
+
+// A batch is prepaid tokens, all debited at the server before until less the length of a lease.
+type batch struct {
+	until time.Duration // they lapse then
+	low   int64         // when so few are left, more are fetched
+	more  atomic.Bool   // somebody has seen to that
+	left  atomic.Int64
+}
+
+// take takes n tokens or none. It is the whole cost of most decisions.
+func (b *batch) take(n int64, now time.Duration) bool {
+	for now < b.until {
+		left := b.left.Load()
+		if left < n {
+			return false
+		}
+		if b.left.CompareAndSwap(left, left-n) {
+			return true
+		}
+	}
+	return false
+}
+
+// some takes n tokens, or as many as there are.
+func (b *batch) some(n int64, now time.Duration) int64 {
+	for now < b.until {
+		left := b.left.Load()
+		n := min(n, left)
+		if b.left.CompareAndSwap(left, left-n) {
+			return n
+		}
+	}
+	return 0
+}
+
+// usable returns how many tokens there are.
+func (b *batch) usable(now time.Duration) int64 {
+	if b == nil || now >= b.until {
+		return 0
+	}
+	return b.left.Load()
+}
+
+// A snapshot is what the server said of a bucket. It decided at some instant between sent and got.
+type snapshot struct {
+	valid     bool
+	sent, got time.Duration
+	missing   int64 // units
+}
+
+// since returns how many units are missing after the refill since the instant t.
+func (k *snapshot) since(s *scale, t, now time.Duration) int64 {
+	passed := (now - t).Microseconds()
+	if s.a > 0 && passed >= k.missing/s.a {
+		return 0
+	}
+	return k.missing - s.a*passed
+}
+
+// denies tells whether the server can't have n tokens yet, unless somebody put some back. Where they never come, that is
+// asked again once in a lease.
+func (k *snapshot) denies(s *scale, n int64, now, ttl time.Duration) bool {
+	if !k.valid || s.a == 0 && now-k.sent > ttl {
+		return false
+	}
+	return k.since(s, k.sent, now+time.Microsecond)+n*s.b > s.cap
+}
+
+// A claim is tokens that were taken out of batches and may be put back: of cur, of next, and of one that has just come.
+type claim struct {
+	from  [3]*batch
+	count [3]int64
+}
+
+func (c *claim) total() int64 { return c.count[0] + c.count[1] + c.count[2] }
+
+// lapse drops what has lapsed.
+func (c *claim) lapse(now time.Duration) {
+	for i, b := range c.from {
+		if b != nil && now >= b.until {
+			c.count[i] = 0
+		}
+	}
+}
+
+// claim takes up to n tokens of what is held. The lock is held.
+func (e *lease) claim(n int64, now time.Duration) (c claim) {
+	c.from = [3]*batch{e.cur.Load(), e.next}
+	for i, b := range c.from {
+		if b != nil {
+			c.count[i] = b.some(n-c.total(), now)
+		}
+	}
+	if e.cur.Load().usable(now) == 0 && e.next != nil {
+		e.cur.Store(e.next)
+		e.next = nil
+	}
+	return c
+}
+
+// putBack puts back what has not lapsed. The lock is held.
+func (e *lease) putBack(c claim, now time.Duration) {
+	for i, b := range c.from {
+		switch {
+		case c.count[i] == 0:
+		case b == e.cur.Load() || b == e.next:
+			b.left.Add(c.count[i])
+		default:
+			e.add(newBatch(c.count[i], b.until), now)
+		}
+	}
+}
+
+func newBatch(n int64, until time.Duration) *batch {
+	b := &batch{until: until, low: n / 2}
+	b.left.Store(n)
+	return b
+}
+
+// add makes b part of what is held. The lock is held.
+func (e *lease) add(b *batch, now time.Duration) {
+	switch {
+	case b.usable(now) == 0:
+	case e.cur.Load().usable(now) == 0:
+		e.cur.Store(b)
+	case e.next.usable(now) == 0:
+		e.next = b
+	default: // all tokens of a batch lapse together, so with those that lapse first
+		e.next = newBatch(b.left.Load()+e.next.left.Load(), min(b.until, e.next.until))
+	}
+}
+
+// usable returns how many tokens are held. The lock is held.
+func (e *lease) usable(now time.Duration) int64 {
+	return e.cur.Load().usable(now) + e.next.usable(now)
+}
+
+// want returns how many tokens to ask for, when need are needed now. The lock is held.
+func (e *lease) want(s *scale, need int64, now, ttl time.Duration) int64 {
+	fade := math.Exp(-4 * float64(now-e.asked) / float64(ttl))
+	e.demand = e.demand*fade + float64(max(e.held-e.usable(now), 0)+need)
+	e.asked = now
+	return max(need, min(int64(e.demand)+e.queued, s.batch)) // rounded down: a key seldom asked for gets nothing to lapse
+}
+
+// forget drops what is known of the bucket, after it was changed otherwise than by taking.
+func (e *lease) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.known.valid = false
+}
+
+// drop drops the tokens, too.
+func (e *lease) drop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.known.valid = false
+	e.cur.Store(new(batch))
+	e.next = nil
+}
+
+// idle tells whether nothing is lost if the lease is forgotten.
+func (e *lease) idle(now, ttl time.Duration) bool {
+	if !e.mu.TryLock() {
+		return false
+	}
+	defer e.mu.Unlock()
+	return now-e.asked > ttl && e.flight == nil && e.usable(now) == 0
+}
