@@ -43,6 +43,7 @@ func cells(s size) []cell {
 	all = append(all, pauseCells(s)...)
 	all = append(all, waitCells(s)...)
 	all = append(all, cancelCells(s)...)
+	all = append(all, redisCells(s)...)
 	seen := make(map[string]bool)
 	for _, c := range all {
 		if seen[c.name()] {

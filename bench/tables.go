@@ -37,7 +37,7 @@ func nearer(a, b float64) bool {
 }
 
 // floors are no contenders, and so is not the coarse clock, which is for those who ask for it.
-var floors = []string{floorSince, floorCAS, floorMap}
+var floors = []string{floorSince, floorCAS, floorMap, floorRedis}
 
 func sheets() []sheet {
 	over := func(table, unit, other string) func(row string) ratio {
@@ -66,6 +66,8 @@ func sheets() []sheet {
 		{name: "late-p99", table: "wait", unit: "late-p99-ms", format: "%.2f", label: waiters},
 		{name: "late-max", table: "wait", unit: "late-max-ms", format: "%.1f", label: waiters},
 		{name: "cancel", table: "cancel", unit: "cancel-ms", format: "%.0f", best: less},
+		{name: "redis", table: "redis", unit: "ns/op", format: "%.0f", best: less},
+		{name: "trips", table: "redis", unit: "trips/op", format: "%.3g", best: less},
 	}
 }
 

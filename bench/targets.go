@@ -40,8 +40,10 @@ func best(p place) func(s *results) float64 {
 	}
 }
 
-// targets are those of a single bucket, of keys, and of waiting.
-func targets() []target { return slices.Concat(bucketTargets(), keyedTargets(), waitTargets()) }
+// targets are those of a single bucket, of keys, of waiting, and of what processes share.
+func targets() []target {
+	return slices.Concat(bucketTargets(), keyedTargets(), waitTargets(), redisTargets())
+}
 
 func bucketTargets() []target {
 	var all []target
@@ -79,9 +81,16 @@ func keyedTargets() []target {
 	}
 	for _, n := range []int{million, tenMillion} {
 		at := func(who, unit string) place { return place{"fill", fmt.Sprintf("%d,string", n), who, unit} }
+		memory := func(other string) func(s *results) float64 {
+			return func(s *results) float64 { return s.value(at(us, "B/key")) / s.value(at(other, "B/key")) }
+		}
+		bare := func(s *results) float64 {
+			return (s.value(at(us, "B/key")) - copiedText) / (s.value(at(mutexMap, "B/key")) - float64(keySize))
+		}
 		all = append(all,
-			target{fmt.Sprintf("bytes per key, %d keys ÷ map[string]uint64", n), of(at(us, "B/key"), at(floorMap, "B/key")), true, 1.5},
-			target{fmt.Sprintf("bytes per key, %d keys ÷ map[string]*rate.Limiter", n), of(at(us, "B/key"), at(mutexMap, "B/key")), true, 0.5},
+			target{fmt.Sprintf("bytes per key, %d keys ÷ map[string]uint64", n), memory(floorMap), true, 1.5},
+			target{fmt.Sprintf("bytes per key, %d keys ÷ map[string]*rate.Limiter", n), memory(mutexMap), true, 0.5},
+			target{fmt.Sprintf("the same, without the bytes of the strings, %d keys", n), bare, true, 0.5},
 			target{fmt.Sprintf("new key, %d keys ÷ insert into a map", n), of(at(us, "ns/op"), at(floorMap, "ns/op")), true, 2},
 		)
 	}
@@ -102,14 +111,34 @@ func waitTargets() []target {
 			return worst
 		}
 	}
+	keepsRate := func(s *results, row, who string) bool { return math.Abs(s.value(at(row, who, "%"))-100) <= 5 }
 	return []target{
 		{"waiting: furthest from 100 % of the rate, in %", over(func(s *results, row string) float64 {
 			return math.Abs(s.value(at(row, us, "%")) - 100)
 		}), true, 0.5},
-		{"waiting: processor time per grant ÷ that of x/time/rate, worst row", over(func(s *results, row string) float64 {
+		{"waiting: processor time per grant ÷ that of x/time/rate, worst row where it keeps the rate", over(func(s *results, row string) float64 {
+			if !keepsRate(s, row, xtime) {
+				return math.NaN()
+			}
 			return s.ratio(at(row, us, "cpu-s/M"), at(row, xtime, "cpu-s/M"))
 		}), true, 1},
 	}
+}
+
+func redisTargets() []target {
+	var all []target
+	for _, work := range redisWork {
+		row := work.row
+		fastest := func(who string) func(s *results) float64 {
+			return func(s *results) float64 {
+				at := func(who string) place { return ns("redis", row, who) }
+				return min(s.ratio(at(redisRate), at(who)), s.ratio(at(throttle), at(who)))
+			}
+		}
+		label := "redis, " + strings.ReplaceAll(row, ",", ", ") + ": fastest peer ÷ "
+		all = append(all, target{label + "exact", fastest(usExact), false, 1}, target{label + "leased", fastest(usLeased), false, 20})
+	}
+	return all
 }
 
 func targetsText(s *results) string {
