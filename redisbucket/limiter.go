@@ -142,7 +142,7 @@ func (l *Limiter) TakeAvailable(ctx context.Context, key string, n int) (int, er
 	if s.inf || n == 0 {
 		return n, nil
 	}
-	if e := l.leaseOf(key, s, min(n, int(s.burst))); e != nil {
+	if e := l.leaseOf(key, s, int(min(int64(n), s.burst))); e != nil {
 		got, err := l.serve(ctx, "TakeAvailable", key, e, s, min(int64(n), s.burst), true)
 		if err != nil {
 			return l.fallback.takeAvailable(key, n, err)

@@ -4,7 +4,6 @@ package redisbucket_test
 
 import (
 	"errors"
-	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -48,12 +47,4 @@ func TestServerComesBack(t *testing.T) {
 	if n, err := l.TakeAvailable(t.Context(), "k", 100); n != 7 || err != nil {
 		t.Errorf("TakeAvailable = %d, %v after a restart without data, want 7", n, err)
 	}
-}
-
-func portOf(addr string) int {
-	a, err := net.ResolveTCPAddr("tcp", addr)
-	if err != nil {
-		panic(err)
-	}
-	return a.Port
 }

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/go-tokenbucket/tokenbucket"
 	"github.com/go-tokenbucket/tokenbucket/redisbucket"
 )
@@ -117,10 +115,10 @@ func TestExpiry(t *testing.T) {
 // A flood of keys is gone from the server when its buckets are full.
 func TestManyKeys(t *testing.T) {
 	n := 100_000
-	if testing.Short() || !isReal {
+	if testing.Short() {
 		n = 2_000
 	}
-	s := startOwnOrShared(t)
+	s := patientClient(t, startOwn(t).addr)
 	l := redisbucket.New(s, tokenbucket.Limit{Rate: tokenbucket.PerSecond(1), Burst: 2}, redisbucket.WithPrefix(unique(t)), patient)
 	var pool pool
 	for i := range n {
@@ -131,9 +129,6 @@ func TestManyKeys(t *testing.T) {
 		})
 	}
 	pool.wait()
-	if !isReal {
-		return // its keys expire when it is told so
-	}
 	until(t, func() bool {
 		left, err := s.DBSize(t.Context()).Result()
 		return err == nil && left < int64(n)/100
@@ -155,13 +150,6 @@ func (p *pool) wait() {
 	for range cap(p.slots) {
 		p.slots <- struct{}{}
 	}
-}
-
-func startOwnOrShared(t *testing.T) redis.UniversalClient {
-	if !isReal {
-		return patientClient(t, shared)
-	}
-	return patientClient(t, startOwn(t).addr)
 }
 
 // A key that holds something else is an error of that key alone.

@@ -2,6 +2,7 @@ package redisbucket_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
@@ -20,12 +20,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/redisbucket"
 )
 
-// shared is the address of the server that most tests use: a real one if there is one on this machine, else miniredis,
-// which runs the script but is no judge of its speed, has no SIGSTOP, no Cluster and another Lua.
-var (
-	shared string
-	isReal bool
-)
+// shared is the address of the server that most tests use.
+var shared string
 
 func TestMain(m *testing.M) {
 	if os.Getenv("REDISBUCKET_CHILD") != "" {
@@ -43,21 +39,17 @@ func (quiet) Printf(context.Context, string, ...any) {}
 func run(m *testing.M) int {
 	s, err := start("", 0)
 	if err != nil {
-		mini, err := miniredis.Run()
-		if err != nil {
-			panic(err)
-		}
-		defer mini.Close()
-		shared = mini.Addr()
-		fmt.Fprintln(os.Stderr, "no redis-server or valkey-server found: testing with miniredis; tests that need a real one are skipped")
-	} else {
-		defer s.kill()
-		shared, isReal = s.addr, true
+		fmt.Fprintln(os.Stderr, "These tests need a real server:", err)
+		fmt.Fprintln(os.Stderr, "Run redisbucket/testdata/install-redis, or install redis-server or valkey-server,")
+		fmt.Fprintln(os.Stderr, "or set REDISBUCKET_SERVER to the path of one of them.")
+		return 1
 	}
+	defer s.kill()
+	shared = s.addr
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(goleak.IgnoreTopFunction("net.(*netFD).accept"),
-			goleak.IgnoreAnyFunction("github.com/alicebob/miniredis/v2/server.(*Server).serve"),
+			goleak.IgnoreAnyFunction("github.com/alicebob/miniredis/v2/server.(*Server).serve"), // of the examples
 			// go-redis leaves it behind when a client is closed that was just dialing
 			goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/maintnotifications.(*CircuitBreakerManager).cleanupLoop"),
 		); err != nil {
@@ -75,13 +67,17 @@ type server struct {
 	cmd  *exec.Cmd
 }
 
+// binary returns the path of the server's program: the one that REDISBUCKET_SERVER names, or any.
 func binary() (string, error) {
+	if path := os.Getenv("REDISBUCKET_SERVER"); path != "" {
+		return path, nil
+	}
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
 	}
-	return "", exec.ErrNotFound
+	return "", errors.New("neither redis-server nor valkey-server is in PATH")
 }
 
 // start starts a server in a folder of its own, or in dir, on a free port or the given one, with further arguments.
@@ -101,19 +97,43 @@ func start(dir string, port int, args ...string) (*server, error) {
 	s := &server{addr: "127.0.0.1:" + strconv.Itoa(port), dir: dir, args: args}
 	list := append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir}, args...)
 	s.cmd = exec.Command(path, list...)
-	if err := s.cmd.Start(); err != nil {
+	if err := s.run(); err != nil {
 		return nil, err
 	}
-	for range 1000 {
-		c, err := net.Dial("tcp", s.addr)
-		if err == nil {
-			c.Close()
-			return s, nil
+	return s, nil
+}
+
+// run starts the process and waits until it answers.
+func (s *server) run() error {
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	c := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1, DialerRetries: 1})
+	defer c.Close()
+	var err error
+	for range 2000 {
+		if err = c.Ping(context.Background()).Err(); err == nil {
+			return nil
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 	s.kill()
-	return nil, fmt.Errorf("%s does not listen on %s", path, s.addr)
+	return fmt.Errorf("%s does not answer on %s: %w", s.cmd.Path, s.addr, err)
+}
+
+// crash kills the server with kill -9. Its data stay.
+func (s *server) crash() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// again starts a server that has crashed, on its old address and with its data.
+func (s *server) again(t testing.TB) {
+	t.Helper()
+	s.cmd = exec.Command(s.cmd.Path, s.cmd.Args[1:]...)
+	if err := s.run(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *server) kill() {
@@ -131,12 +151,20 @@ func freePort() int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+func portOf(addr string) int {
+	a, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		panic(err)
+	}
+	return a.Port
+}
+
 // startOwn starts a real server for this test alone.
 func startOwn(t testing.TB, args ...string) *server {
 	t.Helper()
 	s, err := start("", 0, args...)
 	if err != nil {
-		t.Skip("this test needs a real server: install redis-server or valkey-server (", err, ")")
+		t.Fatal(err)
 	}
 	t.Cleanup(s.kill)
 	return s
