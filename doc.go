@@ -47,5 +47,6 @@
 // # What it is not
 //
 // A bucket limits how often things are started, not how many run at once; for that there is a semaphore. It lives in one
-// process. It is no sliding window: after a pause, a whole burst may come on top of the rate.
+// process; package redisbucket, a module of its own, shares one between processes. It is no sliding window: after a pause, a
+// whole burst may come on top of the rate.
 package tokenbucket
