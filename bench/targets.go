@@ -132,7 +132,11 @@ func redisTargets() []target {
 		fastest := func(who string) func(s *results) float64 {
 			return func(s *results) float64 {
 				at := func(who string) place { return ns("redis", row, who) }
-				return min(s.ratio(at(redisRate), at(who)), s.ratio(at(throttle), at(who)))
+				rate, other := s.ratio(at(redisRate), at(who)), s.ratio(at(throttle), at(who))
+				if math.IsNaN(other) { // it fails when callers of one key are many
+					return rate
+				}
+				return min(rate, other)
 			}
 		}
 		label := "redis, " + strings.ReplaceAll(row, ",", ", ") + ": fastest peer ÷ "
