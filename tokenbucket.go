@@ -91,16 +91,19 @@ func (b *Bucket) AllowN(n int) bool {
 		t = b.source.injected()
 	}
 	p := c.p
-	w, d := c.word.Load(), uint64(t-p.base)
-	if w < queued && d < p.span && uint64(n)-1 < p.burst>>(p.frac&63) {
+	if d := uint64(t - p.base); d < p.span && uint64(n)-1 < p.burst>>(p.frac&63) {
 		r := p.refill(d)
-		v := max(w, r) + uint64(n)<<(p.frac&63)
-		if v > r+p.burst {
-			if w == first {
-				return false
+		for w := c.word.Load(); w < queued; w = c.word.Load() {
+			v := max(w, r) + uint64(n)<<(p.frac&63)
+			if v > r+p.burst {
+				if w == first {
+					return false
+				}
+				break
 			}
-		} else if c.word.CompareAndSwap(w, v) {
-			return true
+			if c.word.CompareAndSwap(w, v) {
+				return true
+			}
 		}
 	}
 	return b.decide(n)
