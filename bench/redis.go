@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -235,6 +234,6 @@ func serveRedis(b *testing.B) string {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	b.Fatal(fmt.Sprintf("%s does not listen on %s", path, socket))
+	b.Fatalf("%s does not listen on %s", path, socket)
 	return ""
 }

@@ -69,7 +69,7 @@ func newFleet(t *testing.T, seed uint64, limit tokenbucket.Limit, opts ...redisb
 		}
 		redisbucket.SetPreamble(l, f.clock.preamble())
 		redisbucket.SetNow(l, func() time.Duration { return time.Duration(f.now.Load()) * time.Microsecond })
-		w.sending = func() { f.underWay() }
+		w.sending = func() { _ = f.underWay() }
 		w.arrived = f.underWay
 		f.limiters, f.wires = append(f.limiters, l), append(f.wires, w)
 	}
