@@ -69,7 +69,7 @@ func (b *batch) usable(now time.Duration) int64 {
 
 // A snapshot is what the server said of a bucket. It decided at some instant between sent and got.
 type snapshot struct {
-	valid     bool
+	scale     *scale // what it was counted by; it tells nothing about another limit
 	sent, got time.Duration
 	missing   int64 // units
 }
@@ -86,7 +86,7 @@ func (k *snapshot) since(s *scale, t, now time.Duration) int64 {
 // denies tells whether the server can't have n tokens yet, unless somebody put some back. Where they never come, that is
 // asked again once in a lease.
 func (k *snapshot) denies(s *scale, n int64, now, ttl time.Duration) bool {
-	if !k.valid || s.a == 0 && now-k.sent > ttl {
+	if k.scale != s || s.a == 0 && now-k.sent > ttl {
 		return false
 	}
 	return k.since(s, k.sent, now+time.Microsecond)+n*s.b > s.cap
@@ -173,14 +173,14 @@ func (e *lease) want(s *scale, need int64, now, ttl time.Duration) int64 {
 func (e *lease) forget() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.known.valid = false
+	e.known = snapshot{}
 }
 
 // drop drops the tokens, too.
 func (e *lease) drop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.known.valid = false
+	e.known = snapshot{}
 	e.cur.Store(new(batch))
 	e.next = nil
 }

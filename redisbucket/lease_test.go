@@ -170,6 +170,29 @@ func TestLeaseRemembersDenials(t *testing.T) {
 	}
 }
 
+// What was known by one limit tells nothing by another.
+func TestLeaseLimitChanges(t *testing.T) {
+	var limit atomic.Pointer[tokenbucket.Limit]
+	limit.Store(&tokenbucket.Limit{Rate: tokenbucket.PerHour(7), Burst: 5})
+	c := patientClient(t, shared)
+	l := redisbucket.NewFunc(c, func(string) tokenbucket.Limit { return *limit.Load() }, redisbucket.WithPrefix(unique(t)), patient,
+		redisbucket.WithLease(time.Second))
+	s := stageOf(t, l, c)
+	redisbucket.SetNow(l, func() time.Duration { return time.Duration(s.now) * time.Microsecond })
+	if !allow(t, l, "k", 5) || allow(t, l, "k", 1) {
+		t.Fatal("not five of five")
+	}
+	limit.Store(&tokenbucket.Limit{Rate: tokenbucket.PerSecond(1000), Burst: 100})
+	s.advance(time.Millisecond)
+	if allow(t, l, "k", 1) {
+		t.Error("the millisecond passed by the old limit")
+	}
+	s.advance(time.Millisecond)
+	if !allow(t, l, "k", 1) || allow(t, l, "k", 1) {
+		t.Error("not one token a millisecond after the change")
+	}
+}
+
 // Where tokens never come, others may have put some back, or deleted the key.
 func TestLeaseAsksAgainWhereTokensNeverCome(t *testing.T) {
 	s, w := leasing(t, tokenbucket.Limit{Burst: 2})

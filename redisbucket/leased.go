@@ -106,7 +106,7 @@ func (l *Limiter) fetch(ctx context.Context, budget time.Duration, what, key str
 		return nil, err
 	}
 	now, until := l.now(), sent+l.leasing.ttl
-	e.known = snapshot{valid: true, sent: sent, got: now, missing: reply[1]}
+	e.known = snapshot{scale: s, sent: sent, got: now, missing: reply[1]}
 	got := reply[0]
 	switch {
 	case got == 0:
@@ -169,7 +169,7 @@ func (l *Limiter) takeLeased(ctx context.Context, what, key string, e *lease, s 
 	defer e.mu.Unlock()
 	now := l.now()
 	held, missing := e.usable(now), int64(0)
-	if e.known.valid {
+	if e.known.scale == s {
 		missing = e.known.since(s, e.known.got, now)
 	}
 	res := s.result(n, got > 0, missing)
