@@ -6,7 +6,7 @@ import "time"
 // lead is woken, to sleep on a channel of the clock. By the default clock, whoever finds the queue without an alarm sets
 // one, without waking anybody for it:
 //
-//   - where tokens come slowly, each waiter sleeps on a timer of its own, which stands still until it leads. So a grant
+//   - where tokens come slowly, or nobody else waits, each waiter sleeps on a timer of its own, which stands still until it leads. So a grant
 //     wakes one goroutine, the one that is served.
 //   - where several are served each time, the queue has one timer, which serves them in a goroutine. So only those who are
 //     served are woken, and a hundred thousand waiters need one timer.
@@ -15,8 +15,18 @@ import "time"
 // at 100 000 a second.
 
 // slowly is what divides [catchUp] to give the time between two grants from which on waiters have timers of their own:
-// 250 us, since timers were measured to be late by a multiple of that.
+// 250 us, since timers were measured to be late by a multiple of that. For a waiter that finds the queue empty it is a tenth:
+// nobody else may be served together with it.
 const slowly = 40
+
+// ownsTimer tells whether a waiter for n tokens that is about to queue is to have a timer of its own.
+func (h *hold) ownsTimer(n uint64) bool {
+	border := h.p.slack / slowly
+	if h.queue.waiters == 0 {
+		border /= 10
+	}
+	return h.source.clock == nil && n<<h.p.frac > border
+}
 
 // arm sees that somebody looks at the queue at the instant due.
 func (h *hold) arm(due int64) {

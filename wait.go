@@ -73,7 +73,7 @@ func (h *hold) enqueue(ctx context.Context, n int) (*node, int64, error) {
 		return nil, 0, &WaitError{N: n, Delay: delay, Err: ErrQueueFull}
 	}
 	x := &node{n: need, at: turn, wake: make(chan struct{}, 1)}
-	if h.source.clock == nil && need<<h.p.frac > h.p.slack/slowly {
+	if h.ownsTimer(need) {
 		x.timer = time.NewTimer(Never)
 		x.timer.Stop()
 	}
