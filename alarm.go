@@ -49,10 +49,12 @@ func (r *waitingRoom) front() *waiter {
 	return nil
 }
 
-// wakeServed wakes the waiters that have been served or refused since the last call. The lock is held.
+// wakeServed wakes the waiters that have left the queue since the last call. The lock is held.
 func (r *waitingRoom) wakeServed() {
 	for x := r.queue.Pop(); x != nil; x = r.queue.Pop() {
-		x.Owner.(*waiter).notify()
+		if x.Owner != nil {
+			x.Owner.(*waiter).notify()
+		}
 	}
 }
 

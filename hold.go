@@ -123,17 +123,17 @@ func (b *Bucket) readLocked(c *engine.Cell, w uint64) (t, shown int64) {
 	return t, shown
 }
 
-// release wakes those who were served, sees to it that the next one will be, gives the word back and
-// unlocks the bucket.
+// release sets the alarm for whoever is due next, gives the word back, wakes those who were served and
+// unlocks the bucket. A waiter must not return before its tokens are gone from the word.
 func (h *hold) release() {
 	b := h.b
-	b.room.wakeServed()
 	b.setAlarm(h)
 	if h.Timeline() == h.cell.Timeline {
 		h.cell.Word.Store(h.Word())
 	} else {
 		h.publish()
 	}
+	b.room.wakeServed()
 	b.room.mu.Unlock()
 }
 

@@ -94,7 +94,7 @@ func (r *Reservation) visit(f func(*hold)) {
 	}
 	h := r.b.hold()
 	defer h.release()
-	if r.x.State() == engine.Waiting {
+	if h.StateOf(r.x) == engine.Waiting {
 		f(&h)
 	}
 }

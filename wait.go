@@ -91,7 +91,7 @@ func (b *Bucket) enqueue(n int, deadline int64) (x *waiter, wakeAt int64, err er
 	}
 	x = b.newWaiter(&h, need, turn)
 	h.Join(&x.Node)
-	if x.State() == engine.Served {
+	if h.StateOf(&x.Node) == engine.Served {
 		return nil, 0, nil // there was a place in front of a reservation
 	}
 	return x, b.attend(&h, x), nil
@@ -155,7 +155,7 @@ func (b *Bucket) leave(x *waiter) (delay time.Duration, left bool) {
 func (b *Bucket) abandon(x *waiter) {
 	h := b.holdUnread()
 	defer h.release()
-	if !h.Leave(&x.Node) && x.State() == engine.Served {
+	if !h.Leave(&x.Node) && h.StateOf(&x.Node) == engine.Served {
 		h.Refund(x.N)
 	}
 }

@@ -119,9 +119,12 @@ func (h *Held) Join(x *Node) {
 	}
 }
 
+// StateOf returns the state of x, published or not.
+func (h *Held) StateOf(x *Node) State { return x.state }
+
 // Leave takes x out of the queue, if it is still there, and reports whether it was.
 func (h *Held) Leave(x *Node) bool {
-	if x.State() != Waiting {
+	if x.state != Waiting {
 		return false
 	}
 	h.q.remove(x, Abandoned)
