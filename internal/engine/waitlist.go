@@ -4,10 +4,11 @@ import "sync/atomic"
 
 // A Waitlist is the queue of a bucket, first come, first served: waiters, each a goroutine that
 // blocks until its tokens are granted, and reservations, each granted at the instant that was told
-// when it was made. Tokens are taken when they are granted, never in advance. So leaving the queue is
-// an unlink with nothing to give back, and everybody behind has moved forward.
+// when it was made. Tokens are taken when they are granted, never in advance. So leaving the queue
+// is an unlink with nothing to give back, and everybody behind has moved forward.
 //
-// The zero Waitlist is empty. It is guarded by the bucket's lock, and changed only through a [Held].
+// The zero Waitlist is empty. It is guarded by the bucket's lock, and changed only through a
+// [Held].
 type Waitlist struct {
 	head, tail   *Node
 	front        *Node  // the first waiter; before it there are only reservations
@@ -20,18 +21,19 @@ type Waitlist struct {
 	// gone and goneTail list the nodes that have left the queue, in order, until Pop publishes it.
 	gone, goneTail *Node
 
-	// forecast is the level of the bucket once everybody in the queue has been served. It is kept only
-	// while there are reservations, since without them it is the level plus what is owed. It is
-	// computed anew when forecastValid is false.
+	// forecast is the level of the bucket once everybody in the queue has been served. It is kept
+	// only while there are reservations, since without them it is the level plus what is owed. It
+	// is computed anew when forecastValid is false.
 	forecast      uint64
 	forecastValid bool
 
-	// gaps reports whether reservations may have room in front of them that a waiter behind them can
-	// use: somebody has left, the limit was changed, or tokens were put back.
+	// gaps reports whether reservations may have room in front of them that a waiter behind them
+	// can use: somebody has left, the limit was changed, or tokens were put back.
 	gaps bool
 
-	// slipped reports whether a reservation may be granted later than was told: tokens were charged,
-	// the limit was changed, or a waiter in front was served so late that tokens were lost.
+	// slipped reports whether a reservation may be granted later than was told: tokens were
+	// charged, the limit was changed, or a waiter in front was served so late that tokens were
+	// lost.
 	slipped bool
 }
 
@@ -56,12 +58,12 @@ const (
 	Oversized              // a change of limit made the burst smaller than N
 )
 
-// maxOwed bounds the tokens owed, so that they can be counted. It is two full buckets of the largest
-// kind.
+// maxOwed bounds the tokens owed, so that they can be counted. It is two full buckets of the
+// largest kind.
 const maxOwed = 1 << 62
 
-// State returns the state of the node as it was last published. It may be called without the bucket's
-// lock.
+// State returns the state of the node as it was last published. It may be called without the
+// bucket's lock.
 func (x *Node) State() State { return State(x.published.Load()) }
 
 func (x *Node) isReservation() bool { return x.Owner == nil }
@@ -84,9 +86,9 @@ func (q *Waitlist) Owed() uint64 { return q.owed }
 // HasRoom reports whether n more tokens can be owed.
 func (q *Waitlist) HasRoom(n uint64) bool { return n <= maxOwed-q.owed }
 
-// Pop publishes the state of a node that has left the queue and returns the node, so that its owner can
-// be woken. It returns nil when there are no more. It must be called after the word was stored:
-// whoever sees that a node was served must find the word that goes with it.
+// Pop publishes the state of a node that has left the queue and returns the node, so that its
+// owner can be woken. It returns nil when there are no more. It must be called after the word was
+// stored: whoever sees that a node was served must find the word that goes with it.
 func (q *Waitlist) Pop() *Node {
 	x := q.gone
 	if x == nil {
