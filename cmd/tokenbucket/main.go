@@ -12,60 +12,47 @@ import (
 	"fmt"
 	"io"
 	"os"
-)
 
-// Exit statuses. 2 is also what package flag and most shells use for a command that was not understood.
-const (
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitInterrupted = 130 // what shells report for a program that SIGINT ended
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/cli"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/flags"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/pipe"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/plan"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/run"
 )
-
-// streams is what a command reads and writes.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
-}
 
 // A command is one of run, pipe and plan. It returns the exit status; an error is printed in the name of the command, and
-// makes it exitFailed, or exitUsage if it is a usageError.
+// makes it cli.ExitFailed, or cli.ExitUsage if it is a flags.UsageError.
 type command struct {
 	name, does string
-	main       func(args []string, s streams) (int, error)
+	main       func(args []string, s cli.Streams) (int, error)
 }
 
 func commands() []command {
 	return []command{
-		{"run", "run a command for each item of a list, at a rate", runMain},
-		{"pipe", "pass lines or bytes through, at a rate", pipeMain},
-		{"plan", "tell what a limit would have done to the traffic of a log", planMain},
+		{"run", "run a command for each item of a list, at a rate", run.Main},
+		{"pipe", "pass lines or bytes through, at a rate", pipe.Main},
+		{"plan", "tell what a limit would have done to the traffic of a log", plan.Main},
 	}
 }
 
-// usageError is a mistake in the command line.
-type usageError struct{ error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
 func main() {
-	os.Exit(dispatch(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(dispatch(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-func dispatch(args []string, s streams) int {
+func dispatch(args []string, s cli.Streams) int {
 	if len(args) == 0 {
-		writeUsage(s.err)
-		return exitUsage
+		writeUsage(s.Err)
+		return cli.ExitUsage
 	}
 	name, rest := args[0], args[1:]
 	switch name {
 	case "-h", "-help", "--help":
-		writeUsage(s.out)
-		return exitOK
+		writeUsage(s.Out)
+		return cli.ExitOK
 	case "help":
 		if len(rest) == 0 {
-			writeUsage(s.out)
-			return exitOK
+			writeUsage(s.Out)
+			return cli.ExitOK
 		}
 		name, rest = rest[0], []string{"-h"}
 	}
@@ -74,21 +61,21 @@ func dispatch(args []string, s streams) int {
 			return c.run(rest, s)
 		}
 	}
-	fmt.Fprintf(s.err, "tokenbucket: no command %q, want run, pipe or plan; tokenbucket -h tells more\n", name)
-	return exitUsage
+	fmt.Fprintf(s.Err, "tokenbucket: no command %q, want run, pipe or plan; tokenbucket -h tells more\n", name)
+	return cli.ExitUsage
 }
 
-func (c command) run(args []string, s streams) int {
+func (c command) run(args []string, s cli.Streams) int {
 	status, err := c.main(args, s)
 	if err == nil {
 		return status
 	}
-	fmt.Fprintf(s.err, "tokenbucket %s: %v\n", c.name, err)
-	if errors.As(err, new(usageError)) {
-		fmt.Fprintf(s.err, "tokenbucket %s -h tells more\n", c.name)
-		return exitUsage
+	fmt.Fprintf(s.Err, "tokenbucket %s: %v\n", c.name, err)
+	if errors.As(err, new(flags.UsageError)) {
+		fmt.Fprintf(s.Err, "tokenbucket %s -h tells more\n", c.name)
+		return cli.ExitUsage
 	}
-	return exitFailed
+	return cli.ExitFailed
 }
 
 func writeUsage(w io.Writer) {
