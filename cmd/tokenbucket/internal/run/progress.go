@@ -10,8 +10,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/terminal"
 )
 
-// progress is the line that tells how far the run is, at most w columns.
-func (r *run) progress(w int) string {
+// progress returns the progress line, of at most width columns.
+func (r *run) progress(width int) string {
 	c := &r.sched.count
 	perSecond := r.achieved.PerSecond(time.Now(), c.started.Load())
 	var failed string
@@ -23,30 +23,33 @@ func (r *run) progress(w int) string {
 	if n := c.skipped.Load(); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d skipped", n))
 	}
-	parts = append(parts, fmt.Sprintf("%d running", c.running.Load()), fmt.Sprintf("%s%d queued", mark, left),
-		progress.Beside(perSecond, r.rate))
-	// By the attempts that are started: a job that is tried again takes its turn too.
+	parts = append(parts, fmt.Sprintf("%d running", c.running.Load()))
+	if mark != atLeast || left > 0 { // at least none says nothing
+		parts = append(parts, fmt.Sprintf("%s%d queued", mark, left))
+	}
+	parts = append(parts, progress.Beside(perSecond, r.rate))
+	// The rate is that of attempts, so this includes the attempts that jobs have needed so far.
 	if total := left + c.running.Load(); mark != atLeast && perSecond > 0 && total > 0 {
 		if seconds := float64(total) / perSecond; seconds < math.MaxInt32 {
 			parts = append(parts, progress.ShortDuration(time.Duration(seconds*float64(time.Second)))+" left")
 		}
 	}
-	text := terminal.Fit(strings.Join(compact(parts), ", "), w)
+	text := terminal.Fit(strings.Join(compact(parts), ", "), width)
 	if r.screen.Color && failed != "" {
 		text = strings.Replace(text, failed, "\x1b[31m"+failed+"\x1b[0m", 1)
 	}
 	return text
 }
 
-// Marks of a number of items.
+// Marks of the precision of a number of items.
 const (
 	exactly = ""
 	about   = "~"
 	atLeast = ">="
 )
 
-// left returns how many jobs are still to be started. Of a file that is not read to its end it is an estimate by what has
-// been read so far; of a pipe only that is known.
+// left returns how many jobs have not been started. Until a file is read to its end, this is an estimate by the bytes read so
+// far. Of a pipe only the items read so far are known.
 func (r *run) left() (n int64, mark string) {
 	c := &r.sched.count
 	n = c.waiting.Load()
@@ -61,7 +64,7 @@ func (r *run) left() (n int64, mark string) {
 	return n + int64(float64(known)*float64(max(size-read, 0))/float64(read)), about
 }
 
-// compact drops what is empty.
+// compact returns the parts that are not empty.
 func compact(parts []string) []string {
 	kept := parts[:0]
 	for _, p := range parts {

@@ -9,7 +9,7 @@ import (
 
 // There are no process groups here: terminate and kill reach the job's first process alone.
 
-func ownGroup(*exec.Cmd) {}
+func ownSession(*exec.Cmd) {}
 
 func terminate(p *os.Process) { _ = p.Kill() }
 func kill(p *os.Process)      { _ = p.Kill() }
