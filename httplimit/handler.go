@@ -1,6 +1,7 @@
 package httplimit
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -31,8 +32,9 @@ func (p *Policy) Handler(next http.Handler) http.Handler {
 
 // A Refusal tells why a request is not served.
 type Refusal struct {
-	// Status is the status code to answer with: 429 for a request that is too many, 400 for one that has no key or
-	// a negative cost, 503 where a limiter failed and [WithOnError] chose not to serve.
+	// Status is the status code to answer with: 429 for a request that is too many, 400 for one that has no key or a
+	// negative cost, 499 for one that its client gave up before it was decided, 503 for one whose deadline passed
+	// before that and where a limiter failed and [WithOnError] chose not to serve.
 	Status int
 
 	// Policy is the name of the limit that refused.
@@ -52,8 +54,22 @@ func (d *decision) refusal() Refusal {
 		return Refusal{Status: http.StatusTooManyRequests, Policy: c.Name, Result: c.result}
 	case requestsFault(d.err):
 		return Refusal{Status: http.StatusBadRequest, Err: d.err}
+	case errors.As(d.err, new(*endedError)) && errors.Is(d.err, context.Canceled):
+		return Refusal{Status: statusClientClosed, Err: d.err}
 	}
 	return Refusal{Status: http.StatusServiceUnavailable, Err: d.err}
+}
+
+// statusClientClosed is nginx's status for its log; HTTP has none. Nobody but a client that has closed only its own half
+// of the connection ever reads it.
+const statusClientClosed = 499
+
+// title returns the text of the status.
+func (f Refusal) title() string {
+	if f.Status == statusClientClosed {
+		return "Client Closed Request"
+	}
+	return http.StatusText(f.Status)
 }
 
 // detail says in a sentence what the client can do.
@@ -63,6 +79,8 @@ func (f Refusal) detail() string {
 		return "The request does not tell who it comes from."
 	case errors.Is(f.Err, ErrCost):
 		return "The request does not tell how large it is."
+	case errors.As(f.Err, new(*endedError)):
+		return "The request ended before it was decided."
 	case f.Status != http.StatusTooManyRequests:
 		return "The service cannot tell at the moment whether the request is within its limit."
 	}

@@ -145,7 +145,23 @@ type decision struct {
 	err     error // why a limiter or the request could not be asked
 }
 
-func (d *decision) fail(err error, serve bool) { d.err, d.serve = err, serve }
+// fail records that there was no decision. The end of the request's own context is no failure of a limiter: were it one,
+// a client could void the limit of a limiter that fails open by closing its connection halfway.
+func (p *Policy) fail(d *decision, r *http.Request, err error) {
+	if end := ended(r.Context()); end != nil {
+		d.err, d.serve = &endedError{end}, false
+		return
+	}
+	d.err, d.serve = err, p.onError(r, err)
+}
+
+// An endedError is the reason to refuse a request whose context ended before there was a decision.
+type endedError struct{ err error }
+
+func (e *endedError) Error() string {
+	return "httplimit: the request ended before it was decided: " + e.err.Error()
+}
+func (e *endedError) Unwrap() error { return e.err }
 
 func (d *decision) result() tokenbucket.Result {
 	if c := d.tightest(); c != nil {
@@ -174,7 +190,7 @@ func (p *Policy) decide(r *http.Request) *decision {
 	d := &decision{refused: -1}
 	var err error
 	if d.claims, err = p.source.claims(r, d.one[:0]); err != nil {
-		d.fail(err, p.onError(r, err))
+		p.fail(d, r, err)
 		return d
 	}
 	ctx := r.Context()
@@ -183,7 +199,7 @@ func (p *Policy) decide(r *http.Request) *decision {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, p.maxWait)
 		defer cancel()
-		take = p.wait
+		take = func(ctx context.Context, cs []claim) (int, error) { return p.wait(ctx, r, cs) }
 	}
 	for {
 		i, err := take(ctx, d.claims)
@@ -192,8 +208,7 @@ func (p *Policy) decide(r *http.Request) *decision {
 			return d
 		}
 		// A limiter that failed is asked no more, but what the others say counts.
-		serve := p.onError(r, err)
-		if d.fail(err, serve); !serve {
+		if p.fail(d, r, err); !d.serve {
 			p.asker.release(ctx, d.claims)
 			return d
 		}
@@ -202,13 +217,13 @@ func (p *Policy) decide(r *http.Request) *decision {
 }
 
 // wait is asker.take that waits as long as ctx lasts. That it came to nothing is a refusal.
-func (p *Policy) wait(ctx context.Context, cs []claim) (int, error) {
+func (p *Policy) wait(ctx context.Context, r *http.Request, cs []claim) (int, error) {
 	waited := false
 	i, err := p.asker.wait(ctx, cs, func(c *claim) bool {
 		waited = c.result.RetryAfter <= p.maxWait
 		return waited
 	})
-	if _, ok := errors.AsType[*tokenbucket.WaitError](err); ok || err != nil && ctx.Err() != nil {
+	if _, ok := errors.AsType[*tokenbucket.WaitError](err); r.Context().Err() == nil && (ok || err != nil && ctx.Err() != nil) {
 		p.asker.release(ctx, cs)
 		cs[i].result.Allowed = false
 		return i, nil

@@ -28,10 +28,10 @@ func Refuse(w http.ResponseWriter, r *http.Request, why Refusal) {
 	if !prefersProblem(r.Header["Accept"]) {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(why.Status)
-		_, _ = w.Write([]byte(http.StatusText(why.Status) + ". " + why.detail() + "\n"))
+		_, _ = w.Write([]byte(why.title() + ". " + why.detail() + "\n"))
 		return
 	}
-	p := problem{Type: "about:blank", Title: http.StatusText(why.Status), Status: why.Status, Detail: why.detail()}
+	p := problem{Type: "about:blank", Title: why.title(), Status: why.Status, Detail: why.detail()}
 	if why.Status == http.StatusTooManyRequests {
 		p.Type, p.Title = quotaExceeded, "Request cannot be satisfied as assigned quota has been exceeded"
 		p.Violated = []string{why.Policy}
