@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/go-tokenbucket/tokenbucket"
@@ -16,6 +18,8 @@ import (
 // A claim is a Limit that a request is subject to, and what came of asking it.
 type claim struct {
 	Limit
+	total  int  // tokens to take: Cost, and that of later limits of the same bucket
+	merged bool // an earlier claim of the same bucket takes its tokens
 	result tokenbucket.Result
 	held   bool // its tokens were taken, and not refunded
 	waived bool // its limiter failed, and it was decided to do without
@@ -80,7 +84,26 @@ func (s *source) claim(cs []claim, l Limit, last bool) ([]claim, error) {
 		return nil, fmt.Errorf("%w: %d", ErrCost, l.Cost)
 	}
 	l.Key = bounded(l.Key)
-	return append(cs, claim{Limit: l}), nil
+	return appendClaim(cs, l), nil
+}
+
+// appendClaim appends the claim of l. Limits of one bucket are taken from in one step: taken one after the other, each
+// would wait for the tokens that the other has in hand.
+func appendClaim(cs []claim, l Limit) []claim {
+	merged := false
+	for i := range cs {
+		if c := &cs[i]; !c.merged && c.Key == l.Key && equalLimiters(c.Limiter, l.Limiter) {
+			c.total += min(l.Cost, math.MaxInt-c.total)
+			merged = true
+			break
+		}
+	}
+	return append(cs, claim{Limit: l, total: l.Cost, merged: merged})
+}
+
+// equalLimiters reports whether a and b are the same limiter. Values that cannot be compared count as different.
+func equalLimiters(a, b Limiter) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 func noKey(err error) error {
@@ -128,7 +151,7 @@ func (a asker) ask(ctx context.Context, c *claim) error {
 	ctx, cancel := a.within(ctx)
 	defer cancel()
 	var err error
-	c.result, err = c.Limiter.Take(ctx, c.Key, c.Cost)
+	c.result, err = c.Limiter.Take(ctx, c.Key, c.total)
 	c.held = err == nil && c.result.Allowed
 	return err
 }
@@ -138,7 +161,7 @@ func (a asker) ask(ctx context.Context, c *claim) error {
 func (a asker) take(ctx context.Context, cs []claim) (int, error) {
 	for i := range cs {
 		c := &cs[i]
-		if c.held || c.waived {
+		if c.held || c.waived || c.merged {
 			continue
 		}
 		if err := a.ask(ctx, c); err != nil {
@@ -155,7 +178,7 @@ func (a asker) take(ctx context.Context, cs []claim) (int, error) {
 // wait is take that queues, with nothing in hand, at the claim that is slowest. Before that it calls patient, and refuses
 // if that returns false. An error of a wait that came to nothing has the index of its claim.
 func (a asker) wait(ctx context.Context, cs []claim, patient func(*claim) bool) (int, error) {
-	for {
+	for idle := 0; ; {
 		i, err := a.take(ctx, cs)
 		if err != nil || i < 0 {
 			return i, err
@@ -167,19 +190,32 @@ func (a asker) wait(ctx context.Context, cs []claim, patient func(*claim) bool) 
 		if !patient(c) {
 			return i, nil
 		}
+		if idle >= maxIdle {
+			if err := sleep(ctx, min(time.Millisecond<<min(idle-maxIdle, 10), time.Second)); err != nil {
+				return i, &tokenbucket.WaitError{N: c.total, Delay: c.result.RetryAfter, Err: err}
+			}
+		}
+		asked := time.Now()
 		if err := c.wait(ctx, a); err != nil {
 			return i, err
 		}
 		c.held = true
+		if idle++; time.Since(asked) > c.result.RetryAfter/2 {
+			idle = 0
+		}
 	}
 }
+
+// maxIdle is how many waits in a row may end much earlier than predicted before the next one is delayed. Two limiters
+// that share a bucket without being equal answer so without end: what one takes, the other waits for.
+const maxIdle = 3
 
 // slowest returns the claim with the longest RetryAfter, given the first that refused. It leaves nothing taken.
 func (a asker) slowest(ctx context.Context, cs []claim, first int) (int, error) {
 	worst := first
 	for i := first + 1; i < len(cs); i++ {
 		c := &cs[i]
-		if c.waived {
+		if c.waived || c.merged {
 			continue
 		}
 		if err := a.ask(ctx, c); err != nil {
@@ -198,17 +234,17 @@ func (a asker) slowest(ctx context.Context, cs []claim, first int) (int, error) 
 // wait takes the tokens of c as soon as it is its turn.
 func (c *claim) wait(ctx context.Context, a asker) error {
 	if w, ok := c.Limiter.(Waiter); ok {
-		return w.WaitN(ctx, c.Key, c.Cost)
+		return w.WaitN(ctx, c.Key, c.total)
 	}
 	for {
 		if d := c.result.RetryAfter; d == tokenbucket.Never {
 			err := tokenbucket.ErrDeadline
-			if c.Cost > c.result.Limit.Burst {
+			if c.total > c.result.Limit.Burst {
 				err = tokenbucket.ErrExceedsBurst
 			}
-			return &tokenbucket.WaitError{N: c.Cost, Delay: d, Err: err}
+			return &tokenbucket.WaitError{N: c.total, Delay: d, Err: err}
 		} else if err := sleep(ctx, max(d, time.Millisecond)); err != nil {
-			return &tokenbucket.WaitError{N: c.Cost, Delay: d, Err: err}
+			return &tokenbucket.WaitError{N: c.total, Delay: d, Err: err}
 		}
 		if err := a.ask(ctx, c); err != nil || c.held {
 			return err
@@ -248,7 +284,7 @@ func (a asker) release(ctx context.Context, cs []claim) {
 	for i := range cs {
 		if c := &cs[i]; c.held {
 			c.held = false
-			a.adjust(ctx, c, c.Cost)
+			a.adjust(ctx, c, c.total)
 		}
 	}
 }

@@ -20,17 +20,17 @@ func TestClaims(t *testing.T) {
 		slow := live(tokenbucket.Every(time.Hour), 1)
 		slow.Allow("k")
 		cs := []claim{
-			{Limit: Limit{Limiter: dry(), Key: "k", Cost: 1}},
+			{Limit: Limit{Limiter: dry(), Key: "k", Cost: 1}, total: 1},
 			{waived: true},
-			{Limit: Limit{Limiter: free, Key: "k", Cost: 1}},
-			{Limit: Limit{Limiter: slow, Key: "k", Cost: 1}},
+			{Limit: Limit{Limiter: free, Key: "k", Cost: 1}, total: 1},
+			{Limit: Limit{Limiter: slow, Key: "k", Cost: 1}, total: 1},
 		}
 		_, _ = asker{}.take(t.Context(), cs)
 		if i, err := (asker{}).slowest(t.Context(), cs, 0); i != 3 || err != nil || free.Tokens("k") != 1 {
 			t.Errorf("%d, %v; %v tokens", i, err, free.Tokens("k"))
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
-		c := claim{Limit: Limit{Limiter: &remote{Limiter: dry()}, Key: "k", Cost: 1}}
+		c := claim{Limit: Limit{Limiter: &remote{Limiter: dry()}, Key: "k", Cost: 1}, total: 1}
 		_ = asker{}.ask(ctx, &c)
 		time.AfterFunc(time.Millisecond, func() { cancel(errDown) })
 		if err := c.wait(ctx, asker{}); !errors.Is(err, errDown) || c.held {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,6 +21,7 @@ import (
 type endings struct {
 	served, failures, refunds atomic.Int32
 	statuses                  chan int
+	running                   sync.WaitGroup
 }
 
 // server starts a server whose second limiter never answers. Its first one has tokens, which have to come back.
@@ -35,7 +37,12 @@ func (e *endings) server(t *testing.T, opts ...Option) (*httptest.Server, keyed)
 		}))
 	p := several([]Limiter{local, &remote{hang: true}}, opts...)
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { e.served.Add(1) })
-	s := httptest.NewUnstartedServer(p.Handler(next))
+	h := p.Handler(next)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e.running.Add(1)
+		defer e.running.Done()
+		h.ServeHTTP(w, r)
+	}))
 	s.EnableHTTP2 = true
 	t.Cleanup(s.Close)
 	return s, local
@@ -101,7 +108,8 @@ func TestHTTP2Reset(t *testing.T) {
 		cancel()
 	}
 	// A reset can come before the request has reached the handler.
-	s.Close()
+	s.Close() // waits for connections, not for the handlers of reset streams
+	e.running.Wait()
 	n := len(e.statuses)
 	if n == 0 {
 		t.Skip("no request reached the handler before its reset")

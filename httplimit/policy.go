@@ -241,8 +241,7 @@ func (p *Policy) refresh(ctx context.Context, cs []claim) {
 		if !c.held || c.result.Allowed {
 			continue
 		}
-		look := claim{Limit: c.Limit}
-		look.Cost = 0
+		look := claim{Limit: c.Limit} // of no tokens
 		if p.asker.ask(ctx, &look) == nil {
 			c.result = look.result
 		}

@@ -97,7 +97,7 @@ func TestWaitForRemote(t *testing.T) {
 			{far, 2, tokenbucket.ErrExceedsBurst},
 			{&remote{Limiter: live(tokenbucket.Rate{}, 1)}, 1, tokenbucket.ErrDeadline},
 		} {
-			cs := []claim{{Limit: Limit{Limiter: c.l, Key: "k", Cost: c.cost}}}
+			cs := []claim{{Limit: Limit{Limiter: c.l, Key: "k", Cost: c.cost}, total: c.cost}}
 			_, _ = asker{}.take(t.Context(), cs)
 			if err := cs[0].wait(t.Context(), asker{}); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
