@@ -28,8 +28,8 @@ type ClientIP struct {
 
 	// Hops is how many proxies in front of the server write to Header, where their addresses cannot be named: the client is
 	// the address at that place from the right; of a field with one address, which proxies overwrite, 1. If there
-	// are fewer, there is no key. Without Proxies, the server must not be reachable except through the proxies. With
-	// both, Proxies are those that may connect.
+	// are fewer, there is no key. Without Proxies, the server must not be reachable except through the proxies; it may
+	// then listen on a unix socket, where connections have no address. With both, Proxies are those that may connect.
 	Hops int
 
 	// IPv6Bits groups IPv6 clients by the first so many bits of their address. 0 is 64: a client owns at least that much.
@@ -86,6 +86,10 @@ func (c *ClientIP) key(r *http.Request) (string, error) {
 }
 
 func (c *ClientIP) addr(r *http.Request) (netip.Addr, error) {
+	if len(c.Proxies) == 0 && c.Hops > 0 {
+		// The peer does not matter. On a unix socket it has no address either: its RemoteAddr is "@".
+		return c.count(r.Header)
+	}
 	peer, ok := parseNode(r.RemoteAddr)
 	switch {
 	case !ok:

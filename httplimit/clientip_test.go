@@ -117,6 +117,12 @@ func TestByIPHops(t *testing.T) {
 	// The client is at place 1, even if it is a proxy's address.
 	check(t, one, from("10.0.0.1:1", "X-Real-IP", "10.5.5.5"), "10.5.5.5")
 
+	// Behind a proxy on a unix socket the connection has no address, and needs none.
+	for _, peer := range []string{"@", "", "/run/http.sock"} {
+		check(t, two, from(peer, "X-Forwarded-For", "203.0.113.9, 192.0.2.2"), "203.0.113.9")
+		check(t, one, from(peer, "X-Real-IP", "203.0.113.9"), none)
+	}
+
 	named := ByIP(ClientIP{Header: "CF-Connecting-IP", Hops: 1})
 	check(t, named, from("192.0.2.1:1", "CF-Connecting-IP", "2001:db8::5"), "2001:db8::/64")
 }
