@@ -177,7 +177,10 @@ func (a asker) take(ctx context.Context, cs []claim) (int, error) {
 
 // wait is take that queues, with nothing in hand, at the claim that is slowest. Before that it calls patient, and refuses
 // if that returns false. An error of a wait that came to nothing has the index of its claim.
-func (a asker) wait(ctx context.Context, cs []claim, patient func(*claim) bool) (int, error) {
+//
+// Questions last as long as ctx, and waits as long as queue: a limiter that does not answer has failed, while one that
+// has no tokens in time has refused.
+func (a asker) wait(ctx, queue context.Context, cs []claim, patient func(*claim) bool) (int, error) {
 	for idle := 0; ; {
 		i, err := a.take(ctx, cs)
 		if err != nil || i < 0 {
@@ -191,12 +194,12 @@ func (a asker) wait(ctx context.Context, cs []claim, patient func(*claim) bool) 
 			return i, nil
 		}
 		if idle >= maxIdle {
-			if err := sleep(ctx, min(time.Millisecond<<min(idle-maxIdle, 10), time.Second)); err != nil {
+			if err := sleep(queue, min(time.Millisecond<<min(idle-maxIdle, 10), time.Second)); err != nil {
 				return i, &tokenbucket.WaitError{N: c.total, Delay: c.result.RetryAfter, Err: err}
 			}
 		}
 		asked := time.Now()
-		if err := c.wait(ctx, a); err != nil {
+		if err := c.wait(ctx, queue, a); err != nil {
 			return i, err
 		}
 		c.held = true
@@ -232,9 +235,9 @@ func (a asker) slowest(ctx context.Context, cs []claim, first int) (int, error) 
 }
 
 // wait takes the tokens of c as soon as it is its turn.
-func (c *claim) wait(ctx context.Context, a asker) error {
+func (c *claim) wait(ctx, queue context.Context, a asker) error {
 	if w, ok := c.Limiter.(Waiter); ok {
-		return w.WaitN(ctx, c.Key, c.total)
+		return w.WaitN(queue, c.Key, c.total)
 	}
 	for {
 		if d := c.result.RetryAfter; d == tokenbucket.Never {
@@ -243,7 +246,7 @@ func (c *claim) wait(ctx context.Context, a asker) error {
 				err = tokenbucket.ErrExceedsBurst
 			}
 			return &tokenbucket.WaitError{N: c.total, Delay: d, Err: err}
-		} else if err := sleep(ctx, max(d, time.Millisecond)); err != nil {
+		} else if err := sleep(queue, max(d, time.Millisecond)); err != nil {
 			return &tokenbucket.WaitError{N: c.total, Delay: d, Err: err}
 		}
 		if err := a.ask(ctx, c); err != nil || c.held {

@@ -33,7 +33,7 @@ func TestClaims(t *testing.T) {
 		c := claim{Limit: Limit{Limiter: &remote{Limiter: dry()}, Key: "k", Cost: 1}, total: 1}
 		_ = asker{}.ask(ctx, &c)
 		time.AfterFunc(time.Millisecond, func() { cancel(errDown) })
-		if err := c.wait(ctx, asker{}); !errors.Is(err, errDown) || c.held {
+		if err := c.wait(ctx, ctx, asker{}); !errors.Is(err, errDown) || c.held {
 			t.Error(err)
 		}
 		if err := sleep(ctx, 0); !errors.Is(err, errDown) || !errors.Is(err, context.Canceled) {

@@ -42,6 +42,10 @@ func New(l Limiter, opts ...Option) *Policy {
 	for _, o := range opts {
 		o(p)
 	}
+	if p.asker.timeout == 0 && p.maxWait > 0 {
+		// A short wait must not make a limiter fail that is only slow.
+		p.asker.timeout = max(p.maxWait, time.Second)
+	}
 	return p
 }
 
@@ -81,7 +85,8 @@ func WithMaxWait(d time.Duration) Option {
 }
 
 // WithTimeout bounds each question to a limiter, which then counts as failed. A limiter across a network needs it, or a
-// bound of its own, for a server's requests have no deadline by themselves. It panics if d is negative.
+// bound of its own, for a server's requests have no deadline by themselves. Without this option, [WithMaxWait] bounds each
+// question too, but by no less than a second. It panics if d is negative.
 func WithTimeout(d time.Duration) Option {
 	mustDuration("WithTimeout", d)
 	return func(p *Policy) { p.asker.timeout = d }
@@ -196,10 +201,9 @@ func (p *Policy) decide(r *http.Request) *decision {
 	ctx := r.Context()
 	take := p.asker.take
 	if p.maxWait > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.maxWait)
+		queue, cancel := context.WithTimeout(ctx, p.maxWait)
 		defer cancel()
-		take = func(ctx context.Context, cs []claim) (int, error) { return p.wait(ctx, r, cs) }
+		take = func(ctx context.Context, cs []claim) (int, error) { return p.wait(ctx, queue, cs) }
 	}
 	for {
 		i, err := take(ctx, d.claims)
@@ -216,14 +220,15 @@ func (p *Policy) decide(r *http.Request) *decision {
 	}
 }
 
-// wait is asker.take that waits as long as ctx lasts. That it came to nothing is a refusal.
-func (p *Policy) wait(ctx context.Context, r *http.Request, cs []claim) (int, error) {
+// wait is asker.take that queues for as long as the context queue lasts. That it came to nothing is a refusal, unless the
+// request itself has ended.
+func (p *Policy) wait(ctx, queue context.Context, cs []claim) (int, error) {
 	waited := false
-	i, err := p.asker.wait(ctx, cs, func(c *claim) bool {
+	i, err := p.asker.wait(ctx, queue, cs, func(c *claim) bool {
 		waited = c.result.RetryAfter <= p.maxWait
 		return waited
 	})
-	if _, ok := errors.AsType[*tokenbucket.WaitError](err); r.Context().Err() == nil && (ok || err != nil && ctx.Err() != nil) {
+	if _, ok := errors.AsType[*tokenbucket.WaitError](err); ok && ctx.Err() == nil {
 		p.asker.release(ctx, cs)
 		cs[i].result.Allowed = false
 		return i, nil

@@ -190,7 +190,7 @@ func (c *call) admit() ([]claim, error) {
 		if err := c.pause(ctx); err != nil {
 			return nil, &waitError{"the pause of " + c.host, err}
 		}
-		i, err := asker{}.wait(ctx, cs, func(cl *claim) bool {
+		i, err := asker{}.wait(ctx, ctx, cs, func(cl *claim) bool {
 			c.tell(Event{Reason: ReasonLimit, Limit: cl.Name, Key: cl.Key, Wait: cl.result.RetryAfter})
 			return true
 		})
