@@ -95,20 +95,72 @@ func ceilSeconds(d time.Duration) int64 {
 	return s
 }
 
-// A shape is what is to be said of a limit, and its rate in tokens per second, which is slow to find out.
+// A shape is what the fields say of a limit, and its rate in tokens per second.
 type shape struct {
-	params    string // of RateLimit-Policy: q the burst, and w the seconds to refill it, unless it never is
+	params    string // of RateLimit-Policy: the quota q and its window of w seconds, unless the rate is zero
 	perSecond float64
 }
 
 func shapeOf(l tokenbucket.Limit) shape {
 	s := shape{perSecond: l.Rate.TokensPerSecond()}
-	b := appendInt([]byte(";q="), int64(l.Burst))
-	if s.perSecond > 0 {
-		b = appendInt(append(b, ";w="...), roundUp(float64(l.Burst)/s.perSecond))
+	quota, window := quotaOf(s.perSecond, float64(l.Burst))
+	b := appendInt([]byte(";q="), quota)
+	if window > 0 {
+		b = appendInt(append(b, ";w="...), window)
 	}
 	s.params = string(b)
 	return s
+}
+
+const (
+	// longWindow is the longest window in seconds, a day, that is chosen for the sake of an exact rate. It is longer only
+	// where a burst takes longer to refill.
+	longWindow = 86400
+
+	// fineQuota is the least quota of a window that makes no exact rate, so that rounding costs at most 1 % of it.
+	fineQuota = 100
+)
+
+// quotaOf returns the smallest quota of at least the burst, and its window in whole seconds, that make the rate:
+// quota/window = perSecond. Where no window of reasonable length does, they make a rate that is slightly lower.
+func quotaOf(perSecond, burst float64) (quota, window int64) {
+	if perSecond == 0 {
+		return toInteger(burst), 0
+	}
+	refill := burst / perSecond
+	if refill >= maxInteger {
+		return toInteger(burst), maxInteger
+	}
+	if q, w := fraction(perSecond, max(longWindow, refill)); w > 0 {
+		n := max(math.Ceil(burst/q-roundingError), 1)
+		return toInteger(n * q), toInteger(n * w)
+	}
+	w := max(math.Ceil(max(burst, fineQuota)/perSecond-roundingError), 1)
+	return toInteger(math.Floor(w*perSecond + roundingError)), toInteger(w)
+}
+
+// roundingError is more than floating point adds to a quota or a window that is to be rounded.
+const roundingError = 1e-6
+
+func toInteger(v float64) int64 { return int64(min(v, maxInteger)) }
+
+// fraction returns x as a fraction in lowest terms whose denominator is at most limit, or 0, 0 if there is none. It follows
+// the convergents of the continued fraction of x (Hardy and Wright, An Introduction to the Theory of Numbers, chapter 10).
+func fraction(x, limit float64) (num, den float64) {
+	const exact = 1e-13 // relative to x: what a rate loses in a float64 and the few divisions below
+	num, den = math.Floor(x), 1
+	lastNum, lastDen := 1.0, 0.0
+	for rest := x - math.Floor(x); math.Abs(num/den-x) > exact*x; {
+		rest = 1 / rest
+		whole := math.Floor(rest)
+		rest -= whole
+		num, lastNum = whole*num+lastNum, num
+		den, lastDen = whole*den+lastDen, den
+		if !(den <= limit) {
+			return 0, 0
+		}
+	}
+	return num, den
 }
 
 // shapes remembers the shapes of the first maxShapes limits, in a map that is never written to.

@@ -3,6 +3,8 @@ package httplimit
 import (
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +31,7 @@ func TestFields(t *testing.T) {
 		{r(true, 2, 0, 5*time.Second, lim(tokenbucket.Every(4*time.Second), 4)), `"n";q=4;w=16`, `"n";r=2;t=1`},
 		{r(true, 0, 0, 10*time.Hour, lim(tokenbucket.PerHour(1), 10)), `"n";q=10;w=36000`, `"n";r=0;t=3600`},
 		{r(true, 2, 0, 10*time.Second/3, lim(tokenbucket.Per(3, 10*time.Second), 3)), `"n";q=3;w=10`, `"n";r=2;t=4`},
-		{r(true, 5, 0, 7*time.Millisecond, lim(ps(1000), 12)), `"n";q=12;w=1`, `"n";r=5;t=1`},
+		{r(true, 5, 0, 7*time.Millisecond, lim(ps(1000), 12)), `"n";q=1000;w=1`, `"n";r=5;t=1`},
 		{r(false, 0, 1, time.Second, lim(ps(10), 10)), `"n";q=10;w=1`, `"n";r=0;t=1`},
 		{r(false, 0, 1000000001, time.Second, lim(ps(10), 10)), `"n";q=10;w=1`, `"n";r=0;t=2`},
 		{r(false, 3, never, time.Second, lim(ps(10), 10)), `"n";q=10;w=1`, `"n";r=3`},
@@ -46,6 +48,51 @@ func TestFields(t *testing.T) {
 		policy, state := d.fields(new(shapes))
 		if policy != c.policy || state != c.state {
 			t.Errorf("%+v:\n%s, want %s\n%s, want %s", c.res, policy, c.policy, state, c.state)
+		}
+	}
+}
+
+// TestQuota: the quota is at least the burst, and quota/window is the rate or, where it can't be, at most 1 % below.
+func TestQuota(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, c := range []struct {
+		rate          tokenbucket.Rate
+		burst         int
+		quota, window int64
+	}{
+		{tokenbucket.PerSecond(100), 1, 100, 1},
+		{tokenbucket.PerSecond(1000), 10, 1000, 1},
+		{tokenbucket.PerSecond(10), 20, 20, 2},
+		{tokenbucket.PerSecond(10), 21, 30, 3},
+		{tokenbucket.PerSecond(999983), 1e7, 10999813, 11},
+		{tokenbucket.Per(1, 3*time.Millisecond), 1, 1000, 3},
+		{tokenbucket.Per(7, 33*time.Millisecond), 1, 7000, 33},
+		{tokenbucket.Per(3, 10*time.Second), 4, 6, 20},
+		{tokenbucket.PerHour(7), 1, 7, 3600},
+		{tokenbucket.Per(997, 24*time.Hour), 5, 997, 86400},
+		{tokenbucket.Per(1, year), 3, 3, 94608000},
+		{tokenbucket.Per(1, 1234567891), 1, 100, 124},            // no whole window of a day or less
+		{tokenbucket.Per(2, 86403*time.Second), 1, 100, 4320150}, // nor here
+		{tokenbucket.Rate{}, 5, 5, 0},
+	} {
+		q, w := quotaOf(c.rate.TokensPerSecond(), float64(c.burst))
+		if q != c.quota || w != c.window {
+			t.Errorf("%v burst %d: q=%d;w=%d, want q=%d;w=%d", c.rate, c.burst, q, w, c.quota, c.window)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		rate := math.Exp(random.Float64()*40 - 20)
+		if random.IntN(2) == 0 {
+			rate = float64(1+random.IntN(100_000)) / float64(1+random.IntN(longWindow))
+		}
+		burst := math.Floor(math.Exp(random.Float64() * 20))
+		q, w := quotaOf(rate, burst)
+		if w == maxInteger {
+			continue // 30 million years
+		}
+		if ratio := float64(q) / float64(w) / rate; float64(q) < burst || w < 1 || ratio > 1+1e-9 || ratio < 0.99 {
+			t.Errorf("%v burst %v: q=%d;w=%d is %v of the rate", rate, burst, q, w, ratio)
 		}
 	}
 }
