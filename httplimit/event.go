@@ -10,8 +10,9 @@ import (
 type Reason string
 
 const (
-	ReasonLimit Reason = "limit" // a limit of the Transport has no tokens for it
-	ReasonPause Reason = "pause" // the server asked for a pause, or an attempt failed
+	ReasonLimit   Reason = "limit"   // a limit of the Transport has no tokens for it
+	ReasonPause   Reason = "pause"   // the server asked for a pause
+	ReasonBackoff Reason = "backoff" // an attempt failed, and the server did not say how long to wait
 )
 
 // An Event tells that a request of a [Transport] has to wait. It is a plain value, for log/slog among others.

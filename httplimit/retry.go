@@ -17,31 +17,46 @@ const (
 	keepTime  = time.Second
 )
 
-// again notes what resp says about the host, and tells whether the call is to be tried again. Then c.body is ready.
+// again heeds what resp says, and reports whether the call is to be tried again. Then c.body is ready, and c.notBefore is
+// the earliest time of the next attempt.
+//
+// Only what the server asks for pauses other requests. The backoff after an attempt that failed without such a wish is this
+// call's own: one path that always answers 503 does not slow the others down.
 func (c *call) again(resp *http.Response) bool {
 	now := time.Now()
-	pause, told := c.t.heed(resp, now)
-	if told {
-		c.t.pauses.extend(c.host, pause, now)
-	}
+	a := c.t.heed(resp, now)
+	c.obey(a, now)
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable ||
 		c.attempt >= c.t.MaxRetries || !c.t.mayRetry(c.req) {
 		return false
 	}
-	if !told {
-		pause = min(firstBackoff<<min(c.attempt, 10), mostBackoff, c.t.maxPause())
+	wait := a.pause
+	if wait <= 0 {
+		wait = min(firstBackoff<<min(c.attempt, 10), mostBackoff, c.t.maxPause())
 	}
 	if c.until.IsZero() {
 		c.until = now.Add(orDefault(c.t.MaxRetryWait, defaultMaxRetryWait))
 	}
-	next := now.Add(pause)
+	next := now.Add(wait)
 	if deadline, ok := c.req.Context().Deadline(); next.After(c.until) || ok && next.After(deadline) || !c.rewind() {
 		return false
 	}
-	if !told {
-		c.t.pauses.extend(c.host, pause, now)
+	if a.pause <= 0 {
+		c.notBefore = next
 	}
 	return true
+}
+
+// obey puts an advice in force for all requests with the call's pause key.
+func (c *call) obey(a advice, now time.Time) {
+	p := &c.t.pauses
+	p.hold(c.pauseKey, a.pause, now)
+	switch {
+	case a.every > 0:
+		p.pace(c.pauseKey, a.every, c.sent, now)
+	case a.pause <= 0:
+		p.unpace(c.pauseKey)
+	}
 }
 
 func (t *Transport) maxPause() time.Duration { return orDefault(t.MaxPause, defaultMaxPause) }

@@ -66,6 +66,10 @@ type Transport struct {
 	// those with an Idempotency-Key. One whose body cannot be replayed (http.Request.GetBody) is never retried.
 	Retryable func(*http.Request) bool
 
+	// PauseKey, if not nil, is what a server's pauses apply to: all requests with the same key pause together. The default
+	// is the host together with the key of the first limit, so that the pause of one account holds up no other.
+	PauseKey KeyFunc
+
 	// MaxPause bounds how long a server can pause a host, whatever it says; 0 is an hour.
 	MaxPause time.Duration
 
@@ -130,13 +134,16 @@ func hostOf(u *url.URL) string {
 
 // A call is a request on its way, with all its attempts.
 type call struct {
-	t       *Transport
-	req     *http.Request
-	host    string
-	attempt int            // from 0
-	body    io.ReadCloser  // of the next attempt
-	last    *http.Response // of the last attempt that is to be retried, held in memory
-	until   time.Time      // when the last retry must have been sent; zero before the first
+	t         *Transport
+	req       *http.Request
+	host      string
+	attempt   int // from 0
+	pauseKey  pauseKey
+	notBefore time.Time      // the end of the backoff after the last attempt
+	sent      time.Time      // when the last attempt was sent
+	body      io.ReadCloser  // of the next attempt
+	last      *http.Response // of the last attempt that is to be retried, held in memory
+	until     time.Time      // when the last retry must have been sent; zero before the first
 }
 
 func (c *call) run() (*http.Response, error) {
@@ -185,6 +192,12 @@ func (c *call) admit() ([]claim, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.pauseKey, err = c.t.pauseKeyOf(c, cs); err != nil {
+		return nil, err
+	}
+	if err := c.backOff(ctx); err != nil {
+		return nil, &waitError{"the next attempt at " + c.host, err}
+	}
 	for {
 		// The pause comes first: tokens taken before it would all be spent at its end, in one moment.
 		if err := c.pause(ctx); err != nil {
@@ -197,30 +210,61 @@ func (c *call) admit() ([]claim, error) {
 		if err == nil {
 			err = ended(ctx) // nothing is sent for a request that is over
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			asker{}.release(ctx, cs)
 			if i < 0 {
 				return nil, err
 			}
 			// Not the key, which may be a secret.
 			return nil, &waitError{fmt.Sprintf("limit %q, for %s", cs[i].Name, c.host), err}
-		case c.t.pauses.left(c.host) <= 0:
+		}
+		if now := time.Now(); c.t.pauses.enter(c.pauseKey, now) {
+			c.sent = now
 			return cs, nil
 		}
 		asker{}.release(ctx, cs)
 	}
 }
 
-// pause waits until no pause is in force at the host.
+// pauseKeyOf returns what the pauses of a call apply to: what PauseKey says, or else the host and the key of the first
+// limit.
+func (t *Transport) pauseKeyOf(c *call, cs []claim) (pauseKey, error) {
+	if t.PauseKey != nil {
+		key, err := t.PauseKey(c.req)
+		if err != nil || key == "" {
+			return pauseKey{}, noKey(err)
+		}
+		return pauseKey{key: bounded(key)}, nil
+	}
+	k := pauseKey{host: bounded(c.host)}
+	if len(cs) > 0 {
+		k.key = cs[0].Key
+	}
+	return k, nil
+}
+
+// backOff waits until the call may be tried again.
+func (c *call) backOff(ctx context.Context) error {
+	d := time.Until(c.notBefore)
+	if c.notBefore.IsZero() || d <= 0 {
+		return nil
+	}
+	c.tell(Event{Reason: ReasonBackoff, Key: c.host, Wait: d})
+	return sleep(ctx, d+c.t.jitter(ctx, d))
+}
+
+// pause waits until no pause is in force.
 func (c *call) pause(ctx context.Context) error {
 	for {
-		d := c.t.pauses.left(c.host)
+		d, jitter := c.t.pauses.left(c.pauseKey, time.Now())
 		if d <= 0 {
 			return nil
 		}
-		c.tell(Event{Reason: ReasonPause, Key: c.host, Wait: d})
-		if err := sleep(ctx, d+c.t.jitter(ctx, d)); err != nil {
+		c.tell(Event{Reason: ReasonPause, Key: c.pauseKey.String(), Wait: d})
+		if jitter {
+			d += c.t.jitter(ctx, d)
+		}
+		if err := sleep(ctx, d); err != nil {
 			return err
 		}
 	}

