@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -118,18 +115,6 @@ func (t *Transport) source() source {
 		s.key = func(r *http.Request) (string, error) { return hostOf(r.URL), nil }
 	}
 	return s
-}
-
-// hostOf returns the host that a URL leads to, one text for each.
-func hostOf(u *url.URL) string {
-	if u == nil {
-		return ""
-	}
-	host, port := strings.ToLower(u.Hostname()), u.Port()
-	if port == "" || port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https" {
-		return host
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // A call is a request on its way, with all its attempts.

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -374,18 +373,6 @@ func TestTransportErrors(t *testing.T) {
 			t.Error(err, a.Tokens("k"))
 		}
 	})
-}
-
-func TestHostOf(t *testing.T) {
-	for u, want := range map[string]string{
-		"http://Example.com": "example.com", "http://example.com:80": "example.com", "https://example.com:443/x": "example.com",
-		"https://example.com:80": "example.com:80", "http://[2001:DB8::1]:8080": "[2001:db8::1]:8080", "http://u:p@h/": "h",
-	} {
-		parsed, _ := url.Parse(u)
-		if got := hostOf(parsed); got != want {
-			t.Errorf("%s: %s, want %s", u, got, want)
-		}
-	}
 }
 
 func TestEventLogs(t *testing.T) {
