@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -104,16 +103,6 @@ func appendClaim(cs []claim, l Limit) []claim {
 // equalLimiters reports whether a and b are the same limiter. Values that cannot be compared count as different.
 func equalLimiters(a, b Limiter) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
-}
-
-func noKey(err error) error {
-	switch {
-	case err == nil:
-		return ErrNoKey
-	case errors.Is(err, ErrNoKey):
-		return err
-	}
-	return fmt.Errorf("%w: %w", ErrNoKey, err)
 }
 
 // mustSettle panics where a refund would be impossible, which is a mistake that shows with the first request.
@@ -271,15 +260,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ended(ctx)
 	}
-}
-
-// ended returns why ctx ended, as both its error and its cause, or nil.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == cause {
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // release refunds what is held.

@@ -77,7 +77,7 @@ func (c *ClientIP) key(r *http.Request) (string, error) {
 	a, err := c.addr(r)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%w: %w", ErrNoKey, err)
+		return "", noKey(err)
 	case a.Is4() || c.IPv6Bits == 128:
 		return a.String(), nil
 	}

@@ -2,7 +2,6 @@ package httplimit
 
 import (
 	"context"
-	"errors"
 
 	"github.com/go-tokenbucket/tokenbucket"
 )
@@ -77,12 +76,3 @@ type Limit struct {
 	// Cost is how many tokens are taken; 0 is 1. What costs nothing is to be left out.
 	Cost int
 }
-
-var (
-	// ErrNoKey says that a request has nothing to tell it apart by: the header field is missing, the address cannot be
-	// told, or a key function returned "" or an error, which is then wrapped too.
-	ErrNoKey = errors.New("httplimit: the request has no key")
-
-	// ErrCost says that a cost function returned a negative number. An http.Request's ContentLength can be -1.
-	ErrCost = errors.New("httplimit: the request has a negative cost")
-)

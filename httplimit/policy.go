@@ -129,9 +129,6 @@ func mustDuration(where string, d time.Duration) {
 	}
 }
 
-// requestsFault tells errors about a request from those of a limiter.
-func requestsFault(err error) bool { return errors.Is(err, ErrNoKey) || errors.Is(err, ErrCost) }
-
 // Check decides about r as [Policy.Handler] does, taking the tokens if it is allowed, and waiting for them if the Policy
 // does that. Result.Allowed tells whether it is to be served. An error tells that a limiter failed or that the request
 // could not be judged; then Allowed is what [WithOnError] decided, unless another limit refused. Of several limits, the
@@ -159,14 +156,6 @@ func (p *Policy) fail(d *decision, r *http.Request, err error) {
 	}
 	d.err, d.serve = err, p.onError(r, err)
 }
-
-// An endedError is the reason to refuse a request whose context ended before there was a decision.
-type endedError struct{ err error }
-
-func (e *endedError) Error() string {
-	return "httplimit: the request ended before it was decided: " + e.err.Error()
-}
-func (e *endedError) Unwrap() error { return e.err }
 
 func (d *decision) result() tokenbucket.Result {
 	if c := d.tightest(); c != nil {

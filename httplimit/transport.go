@@ -88,7 +88,19 @@ const (
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	c := &call{t: t, req: req, host: hostOf(req.URL), body: req.Body}
+	c := &call{t: t, req: req, ctx: req.Context(), host: hostOf(req.URL), body: req.Body}
+	if req.Cancel != nil { // deprecated, but http.Client.Timeout still sets it
+		ctx, cancel := context.WithCancelCause(c.ctx)
+		defer cancel(nil)
+		c.ctx = ctx
+		go func() {
+			select {
+			case <-req.Cancel:
+				cancel(errRequestCancelled)
+			case <-ctx.Done():
+			}
+		}()
+	}
 	return c.run()
 }
 
@@ -121,6 +133,7 @@ func (t *Transport) source() source {
 type call struct {
 	t         *Transport
 	req       *http.Request
+	ctx       context.Context // of the waits; it ends with the context of req and with its Cancel
 	host      string
 	attempt   int // from 0
 	pauseKey  pauseKey
@@ -155,7 +168,7 @@ func (c *call) giveUp(err error) (*http.Response, error) {
 	if c.body != nil {
 		c.body.Close()
 	}
-	if c.last != nil && c.req.Context().Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+	if c.last != nil && c.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return c.last, nil
 	}
 	return nil, err
@@ -163,7 +176,7 @@ func (c *call) giveUp(err error) (*http.Response, error) {
 
 // admit waits until an attempt may be sent, and returns what was taken for it.
 func (c *call) admit() ([]claim, error) {
-	ctx := c.req.Context()
+	ctx := c.ctx
 	if c.attempt > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, c.until)
@@ -273,6 +286,12 @@ func (c *call) send(cs []claim) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	if resp == nil {
+		return nil, fmt.Errorf("httplimit: %T returned neither a response nor an error", c.t.base())
+	}
+	if resp.Body == nil { // net/http's own transport never does that, but those of tests do
+		resp.Body = http.NoBody
+	}
 	resp.Request = c.req
 	c.t.settleLater(resp, cs)
 	return resp, nil
@@ -284,7 +303,7 @@ type waitError struct {
 	err  error
 }
 
-func (e *waitError) Error() string { return "httplimit: waiting for " + e.what + ": " + e.err.Error() }
+func (e *waitError) Error() string { return "httplimit: waiting for " + e.what + ": " + plain(e.err) }
 func (e *waitError) Unwrap() error { return e.err }
 
 // Timeout makes that of the *url.Error true with which an http.Client wraps it.

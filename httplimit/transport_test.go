@@ -182,7 +182,7 @@ func TestPacing(t *testing.T) {
 		}](err); !ok || !e.Timeout() {
 			t.Errorf("%v is no timeout", err)
 		}
-		if want := `httplimit: waiting for limit "default", for a: tokenbucket: waiting for 1, due in 1s: `; !strings.HasPrefix(err.Error(), want) {
+		if want := `httplimit: waiting for limit "default", for a: `; !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "tokenbucket:") {
 			t.Errorf("%v, want %s", err, want)
 		}
 
@@ -391,4 +391,50 @@ func TestEventLogs(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("%s, want %s", b.String(), want)
 	}
+}
+
+// TestRequestCancel: the deprecated Cancel channel of a request ends its waits.
+func TestRequestCancel(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := live(tokenbucket.PerHour(1), 1)
+		b.Keyed.Charge("a", 1)
+		held := &Transport{Base: newFake(ok())}
+		held.pauses.hold(pauseKey{host: "a"}, time.Hour, time.Now())
+		for name, tr := range map[string]*Transport{
+			"limit":   {Base: newFake(ok()), Limiter: b},
+			"pause":   held,
+			"backoff": {Base: newFake(answer{status: 503}), MaxRetries: 9, MaxRetryWait: time.Hour},
+			"remote":  {Base: newFake(ok()), Limiter: &remote{hang: true}},
+		} {
+			cancel := make(chan struct{})
+			start := time.Now()
+			time.AfterFunc(500*time.Millisecond, func() { close(cancel) })
+			req := request(t.Context(), "GET", "http://a/", "")
+			req.Cancel = cancel
+			_, _, err := ask(t, tr, req)
+			if !errors.Is(err, context.Canceled) || time.Since(start) != 500*time.Millisecond {
+				t.Errorf("%s: %v after %v", name, err, time.Since(start))
+			}
+		}
+		if b.Tokens("a") > 0.001 || b.Waiting("a") != 0 {
+			t.Errorf("%v tokens, %d wait", b.Tokens("a"), b.Waiting("a"))
+		}
+	})
+}
+
+// TestPoorBases: a Base that returns no Body, or nothing at all, makes nobody panic.
+func TestPoorBases(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, code := range []int{200, 429} {
+			tr := &Transport{MaxRetries: 1, Limiter: live(tokenbucket.PerSecond(1), 9), Settle: func(_ *http.Response, _ []byte, _ []Limit) {},
+				Base: roundTripper(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: code}, nil })}
+			if got, body, err := ask(t, tr, request(t.Context(), "GET", "http://a/", "")); got != code || body != "" || err != nil {
+				t.Errorf("%d %q %v", got, body, err)
+			}
+		}
+		tr := &Transport{Base: roundTripper(func(*http.Request) (*http.Response, error) { return nil, nil })}
+		if _, err := tr.RoundTrip(request(t.Context(), "GET", "http://a/", "")); err == nil {
+			t.Error("no error for no response")
+		}
+	})
 }
