@@ -172,7 +172,7 @@ func deadlineIn(d time.Duration) func(context.Context) (context.Context, context
 func TestGrantBeforeEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	res, err := New(buckets(tokenbucket.PerHour(1), 1)).Check(httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	res, err := decided(New(buckets(tokenbucket.PerHour(1), 1)), httptest.NewRequest("GET", "/", nil).WithContext(ctx))
 	if !res.Allowed || err != nil {
 		t.Errorf("%+v, %v", res, err)
 	}
@@ -181,7 +181,7 @@ func TestGrantBeforeEnd(t *testing.T) {
 func TestEndedError(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errDown)
-	_, err := New(&remote{hang: true}).Check(httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	_, err := decided(New(&remote{hang: true}), httptest.NewRequest("GET", "/", nil).WithContext(ctx))
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, errDown) {
 		t.Errorf("%v, want both context.Canceled and its cause", err)
 	}

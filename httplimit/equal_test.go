@@ -95,7 +95,7 @@ func TestIncomparableLimiters(t *testing.T) {
 	b := buckets(tokenbucket.PerSecond(1), 10)
 	l := incomparable{b, nil}
 	p := New(l, WithLimits(twice(l, 1)))
-	res, err := p.Check(httptest.NewRequest("GET", "/", nil))
+	res, err := decided(p, httptest.NewRequest("GET", "/", nil))
 	if err != nil || !res.Allowed || b.Tokens("k") != 8 {
 		t.Errorf("%+v, %v, %v tokens", res, err, b.Tokens("k"))
 	}

@@ -97,9 +97,9 @@ func TestWaitForRemote(t *testing.T) {
 			{far, 2, tokenbucket.ErrExceedsBurst},
 			{&remote{Limiter: live(tokenbucket.Rate{}, 1)}, 1, tokenbucket.ErrDeadline},
 		} {
-			cs := []claim{{Limit: Limit{Limiter: c.l, Key: "k", Cost: c.cost}, total: c.cost}}
-			_, _ = asker{}.take(t.Context(), cs)
-			if err := cs[0].wait(t.Context(), t.Context(), asker{}); !errors.Is(err, c.want) {
+			cs := []demand{{Limit: Limit{Limiter: c.l, Key: "k", Cost: c.cost}, total: c.cost}}
+			_, _ = taker{}.take(t.Context(), cs)
+			if err := (taker{}).queue(t.Context(), t.Context(), &cs[0]); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		}
@@ -108,7 +108,7 @@ func TestWaitForRemote(t *testing.T) {
 		p = New(failing, WithMaxWait(time.Minute))
 		get(t, p)
 		time.AfterFunc(time.Millisecond, failing.fail)
-		if res, err := p.Check(httptest.NewRequest("GET", "/", nil)); !res.Allowed || err != errDown {
+		if res, err := decided(p, httptest.NewRequest("GET", "/", nil)); !res.Allowed || err != errDown {
 			t.Error(res, err)
 		}
 	})

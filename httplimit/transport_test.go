@@ -358,7 +358,7 @@ func TestTransportErrors(t *testing.T) {
 			t.Errorf("a request without a URL: %v", err)
 		}
 		mustPanic(t, `httplimit: limit "default": *httplimit.remote cannot refund; want a Settler, or the limit last`, func() {
-			_, _ = (&Transport{Limiter: down, Settle: func(*http.Response, []byte, []Limit) {}}).RoundTrip(req())
+			_, _ = (&Transport{Limiter: down, Settle: func(_ *http.Response, _ []byte, l Limit) int { return l.Cost }}).RoundTrip(req())
 		})
 		mustPanic(t, `httplimit: limit "x" has no Limiter`, func() {
 			_, _ = (&Transport{Limits: func(*http.Request) ([]Limit, error) { return []Limit{{Name: "x", Key: "k"}}, nil }}).RoundTrip(req())
@@ -426,7 +426,7 @@ func TestRequestCancel(t *testing.T) {
 func TestPoorBases(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, code := range []int{200, 429} {
-			tr := &Transport{MaxRetries: 1, Limiter: live(tokenbucket.PerSecond(1), 9), Settle: func(_ *http.Response, _ []byte, _ []Limit) {},
+			tr := &Transport{MaxRetries: 1, Limiter: live(tokenbucket.PerSecond(1), 9), Settle: func(_ *http.Response, _ []byte, l Limit) int { return l.Cost },
 				Base: roundTripper(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: code}, nil })}
 			if got, body, err := ask(t, tr, request(t.Context(), "GET", "http://a/", "")); got != code || body != "" || err != nil {
 				t.Errorf("%d %q %v", got, body, err)

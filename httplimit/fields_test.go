@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -41,11 +42,15 @@ func TestFields(t *testing.T) {
 		{r(true, 10, 0, 0, lim(tokenbucket.Inf(), 10)), "", ""},
 		{tokenbucket.Result{Allowed: true}, "", ""},
 	} {
-		d := decision{refused: -1, claims: []claim{{Limit: Limit{Name: "n"}, result: c.res, held: c.res.Allowed}}}
+		p := New(buckets(tokenbucket.PerSecond(1), 1), WithName("n"))
+		d := Decision{refused: -1, Allowed: c.res.Allowed, policy: p}
+		d.demands = []demand{{Limit: Limit{Name: "n"}, result: c.res, held: c.res.Allowed}}
 		if !c.res.Allowed {
 			d.refused = 0
 		}
-		policy, state := d.fields(new(shapes))
+		h := http.Header{}
+		d.SetHeader(h)
+		policy, state := h.Get("RateLimit-Policy"), h.Get("RateLimit")
 		if policy != c.policy || state != c.state {
 			t.Errorf("%+v:\n%s, want %s\n%s, want %s", c.res, policy, c.policy, state, c.state)
 		}
@@ -102,8 +107,8 @@ func TestStructuredFields(t *testing.T) {
 	for _, name := range []string{"default", "", `a"b\c`, "höchst\n", "\x00\xff", strings.Repeat("x", 300), ", ;=()"} {
 		res := tokenbucket.Result{Remaining: 3, RetryAfter: 90 * time.Second, Limit: tokenbucket.Limit{Rate: tokenbucket.PerMinute(1), Burst: 7}}
 		for what, b := range map[string][]byte{
-			`q=7;w=420`: append(appendString(nil, name), shapeOf(res.Limit).params...),
-			`r=3;t=90`:  appendState(nil, name, res, 1.0/60),
+			`q=7;w=420`: []byte(newQuota(name, res.Limit).policy),
+			`r=3;t=90`:  newQuota(name, res.Limit).appendState(nil, res),
 		} {
 			gotName, params, err := readItem(string(b))
 			if err != nil || params != what || len(gotName) == 0 != (name == "") {
@@ -145,17 +150,17 @@ func readItem(s string) (name, params string, err error) {
 	return name, strings.TrimPrefix(s[i+1:], ";"), nil
 }
 
-func TestShapes(t *testing.T) {
-	var known shapes
+func TestQuotas(t *testing.T) {
+	var known quotas
 	for range 2 {
-		for i := range maxShapes + 10 {
+		for i := range maxQuotas + 10 {
 			l := tokenbucket.Limit{Rate: tokenbucket.PerSecond(1), Burst: i + 1}
-			if got, want := known.of(l), shapeOf(l); got != want {
+			if got, want := known.of("n", l), newQuota("n", l); *got != *want {
 				t.Errorf("%v, want %v", got, want)
 			}
 		}
 	}
-	if n := len(*known.m.Load()); n != maxShapes {
-		t.Errorf("%d are remembered, want %d", n, maxShapes)
+	if n := len(*known.m.Load()); n != maxQuotas {
+		t.Errorf("%d are remembered, want %d", n, maxQuotas)
 	}
 }
