@@ -85,13 +85,14 @@ func statusOf(err error) int {
 // decide decides about r. The demands are appended to room, which stays on the caller's stack.
 func (p *Policy) decide(r *http.Request, room []demand) Decision {
 	d := Decision{policy: p, refused: -1}
-	var err error
-	if d.demands, err = p.source.demands(r, room); err != nil {
+	ds, err := p.source.demands(r, room)
+	switch {
+	case err != nil:
 		p.fail(&d, r, err)
-	} else if p.maxWait > 0 && p.shadow == nil {
-		d.demands = slices.Clone(d.demands) // a wait lets them escape to the heap
-		p.takeWaiting(&d, r)
-	} else {
+	case p.maxWait > 0 && p.shadow == nil:
+		d = p.takeWaiting(r, slices.Clone(ds)) // a copy, because a wait lets it escape to the heap
+	default:
+		d.demands = ds
 		p.takeNow(&d, r)
 	}
 	if x := d.tightest(); x != nil {
@@ -137,14 +138,15 @@ func (p *Policy) takeNow(d *Decision, r *http.Request) {
 	}
 }
 
-// takeWaiting takes the tokens of d, and waits for them up to maxWait.
-func (p *Policy) takeWaiting(d *Decision, r *http.Request) {
+// takeWaiting takes the tokens of ds, and waits for them up to maxWait.
+func (p *Policy) takeWaiting(r *http.Request, ds []demand) Decision {
+	d := Decision{policy: p, refused: -1, demands: ds}
 	queue, cancel := context.WithTimeout(r.Context(), p.maxWait)
 	defer cancel()
 	for {
-		i, err := p.wait(r.Context(), queue, d.demands)
-		if p.done(d, r, i, err) {
-			return
+		i, err := p.wait(r.Context(), queue, ds)
+		if p.done(&d, r, i, err) {
+			return d
 		}
 	}
 }
