@@ -12,28 +12,28 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// TestClaims covers what only limiters that misbehave can bring about.
-func TestClaims(t *testing.T) {
+// TestTaker covers what only limiters that misbehave can bring about.
+func TestTaker(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dry := func() keyed { l := live(tokenbucket.PerSecond(1), 1); l.Allow("k"); return l }
 		free := live(tokenbucket.PerSecond(1), 1)
 		slow := live(tokenbucket.Every(time.Hour), 1)
 		slow.Allow("k")
-		cs := []claim{
-			{Limit: Limit{Limiter: dry(), Key: "k", Cost: 1}},
+		cs := []demand{
+			{Limit: Limit{Limiter: dry(), Key: "k", Cost: 1}, total: 1},
 			{waived: true},
-			{Limit: Limit{Limiter: free, Key: "k", Cost: 1}},
-			{Limit: Limit{Limiter: slow, Key: "k", Cost: 1}},
+			{Limit: Limit{Limiter: free, Key: "k", Cost: 1}, total: 1},
+			{Limit: Limit{Limiter: slow, Key: "k", Cost: 1}, total: 1},
 		}
-		_, _ = asker{}.take(t.Context(), cs)
-		if i, err := (asker{}).slowest(t.Context(), cs, 0); i != 3 || err != nil || free.Tokens("k") != 1 {
+		_, _ = taker{}.take(t.Context(), cs)
+		if i, err := (taker{}).slowest(t.Context(), cs, 0); i != 3 || err != nil || free.Tokens("k") != 1 {
 			t.Errorf("%d, %v; %v tokens", i, err, free.Tokens("k"))
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
-		c := claim{Limit: Limit{Limiter: &remote{Limiter: dry()}, Key: "k", Cost: 1}}
-		_ = asker{}.ask(ctx, &c)
+		c := demand{Limit: Limit{Limiter: &remote{Limiter: dry()}, Key: "k", Cost: 1}, total: 1}
+		_ = taker{}.ask(ctx, &c)
 		time.AfterFunc(time.Millisecond, func() { cancel(errDown) })
-		if err := c.wait(ctx, asker{}); !errors.Is(err, errDown) || c.held {
+		if err := (taker{}).queue(ctx, ctx, &c); !errors.Is(err, errDown) || c.held {
 			t.Error(err)
 		}
 		if err := sleep(ctx, 0); !errors.Is(err, errDown) || !errors.Is(err, context.Canceled) {
@@ -49,7 +49,7 @@ func TestSeveralAtOnce(t *testing.T) {
 	var granted [2]atomic.Int64
 	var wg sync.WaitGroup
 	ask := func(i int) bool {
-		res, err := []*Policy{there, back}[i%2].Check(httptest.NewRequest("GET", "/", nil))
+		res, err := decided([]*Policy{there, back}[i%2], httptest.NewRequest("GET", "/", nil))
 		if err != nil {
 			t.Error(err)
 		}
@@ -86,7 +86,7 @@ func TestSeveralWait(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {
-				res, err := []*Policy{there, back}[i%2].Check(httptest.NewRequest("GET", "/", nil))
+				res, err := decided([]*Policy{there, back}[i%2], httptest.NewRequest("GET", "/", nil))
 				if err != nil || !res.Allowed {
 					t.Errorf("%d: %+v, %v", i, res, err)
 				}
