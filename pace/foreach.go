@@ -23,10 +23,9 @@ func ForEach[T any](ctx context.Context, seq iter.Seq[T], f func(context.Context
 		return ended(ctx)
 	}
 	for x := range seq {
-		if c.begin(s.bucket, 1) != nil {
+		if c.hand(s.bucket, 1, func(ctx context.Context) error { return f(ctx, x) }) != nil {
 			break
 		}
-		c.start(func(ctx context.Context) error { return f(ctx, x) })
 	}
 	return c.wait()
 }

@@ -52,25 +52,13 @@ func (g *Group) Go(f func(context.Context) error) error { return g.GoN(1, f) }
 // Wait returns the first such error, if no job fails. GoN panics if n is negative.
 func (g *Group) GoN(n int, f func(context.Context) error) error {
 	mustAtLeast("GoN", "n", n, 0)
-	if err := g.crew.begin(g.bucket, n); err != nil {
-		return err
-	}
-	g.crew.start(f)
-	return nil
+	return g.crew.hand(g.bucket, n, f)
 }
 
 // TryGo starts f if it can be started at once, with one token, and tells whether it did. It never blocks, and nothing is
 // taken if it returns false.
 func (g *Group) TryGo(f func(context.Context) error) bool {
-	if !g.crew.tryEnter() {
-		return false
-	}
-	if !g.bucket.Allow() {
-		g.crew.exit()
-		return false
-	}
-	g.crew.start(f)
-	return true
+	return g.crew.tryHand(g.bucket.Allow, f)
 }
 
 // Wait waits until all jobs that were started have returned, then cancels the Group's context. It returns the first error

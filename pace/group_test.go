@@ -258,7 +258,7 @@ func TestGroupStartsNothingAfterAnError(t *testing.T) {
 	g, _ := NewGroup(context.Background(), unlimited(), 1)
 	cancel, free := g.crew.cancel, false
 	g.crew.cancel = func(cause error) {
-		free = free || cause != nil && g.crew.slots.TryAcquire(1)
+		free = free || cause == errBoom && g.crew.slots.TryAcquire(1)
 		cancel(cause)
 	}
 	_ = g.Go(fails)

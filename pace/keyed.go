@@ -72,12 +72,23 @@ func (g *KeyedGroup[K]) Go(key K, f func(context.Context) error) error { return 
 // its turn comes. Wait returns the first of all these errors, if no job fails. GoN panics if n is negative.
 func (g *KeyedGroup[K]) GoN(key K, n int, f func(context.Context) error) error {
 	mustAtLeast("GoN", "n", n, 0)
-	if g.tryGo(key, n, f) {
+	if !g.crew.jobs.admit() {
+		return g.crew.late()
+	}
+	handed := false
+	defer func() {
+		if !handed {
+			g.crew.jobs.refuse()
+		}
+	}()
+	if g.tryStart(key, n, f) {
+		handed = true
 		return nil
 	}
 	if g.crew.ctx.Err() != nil {
 		return g.crew.refuse(ended(g.crew.ctx))
 	}
+	handed = true // to the queue
 	j := &job{n: n, f: f}
 	if g.room.TryAcquire(1) {
 		j.roomy = true
@@ -89,24 +100,18 @@ func (g *KeyedGroup[K]) GoN(key K, n int, f func(context.Context) error) error {
 
 // TryGo starts f if it can be started at once, with one token of key, and tells whether it did. It never blocks, and
 // nothing is taken if it returns false.
-func (g *KeyedGroup[K]) TryGo(key K, f func(context.Context) error) bool { return g.tryGo(key, 1, f) }
+func (g *KeyedGroup[K]) TryGo(key K, f func(context.Context) error) bool {
+	return !g.lines.has(key) && g.crew.tryHand(func() bool { return g.keyed.Allow(key) }, f)
+}
 
 // Wait waits until all jobs, those that queue included, have been run or left out, then cancels the group's context. It
 // returns the first error of a job or else the first reason for which a job was left out or refused by Go or GoN. If a job
 // panicked, Wait panics with a [*PanicError].
 func (g *KeyedGroup[K]) Wait() error { return g.crew.wait() }
 
-// tryGo is TryGo with n tokens. Nobody overtakes jobs of the same key that queue.
-func (g *KeyedGroup[K]) tryGo(key K, n int, f func(context.Context) error) bool {
-	if g.lines.has(key) || !g.crew.tryEnter() {
-		return false
-	}
-	if !g.keyed.AllowN(key, n) {
-		g.crew.exit()
-		return false
-	}
-	g.crew.start(f)
-	return true
+// tryStart starts an admitted job if it can. Nobody overtakes jobs of the same key that queue.
+func (g *KeyedGroup[K]) tryStart(key K, n int, f func(context.Context) error) bool {
+	return !g.lines.has(key) && g.crew.tryStart(func() bool { return g.keyed.AllowN(key, n) }, f)
 }
 
 // goBlocked queues j while there is no room for it, and returns when there is, or when j has left the queue.
@@ -125,6 +130,7 @@ func (g *KeyedGroup[K]) goBlocked(key K, j *job) error {
 		if got {
 			return nil
 		}
+		defer g.crew.jobs.refuse()
 		return g.crew.refuse(ended(g.crew.ctx))
 	case got:
 		g.room.Release(1)
@@ -138,14 +144,27 @@ func (g *KeyedGroup[K]) enqueue(key K, j *job) {
 	if !first {
 		return
 	}
-	g.crew.jobs.Go(func() error {
-		return g.crew.guard(func() error {
-			for j := j; j != nil; j = g.lines.pop(key, l) {
+	g.crew.jobs.addHelper()
+	go func() {
+		defer g.crew.jobs.helperDone()
+		if g.crew.guard(func() error {
+			for ; j != nil; j = g.lines.pop(key, l) {
 				g.serve(key, j)
 			}
 			return nil
-		})
-	})
+		}) != nil {
+			g.abandon(key, l, j)
+		}
+	}()
+}
+
+// abandon leaves out j and all jobs behind it, after a panic of what serves them: a func for limits, or a clock.
+func (g *KeyedGroup[K]) abandon(key K, l *line, j *job) {
+	for ; j != nil; j = g.lines.pop(key, l) {
+		if g.leave(j, ended(g.crew.ctx)) {
+			g.crew.jobs.refuse()
+		}
+	}
 }
 
 // serve starts j as soon as it can, or leaves it out.
@@ -159,6 +178,7 @@ func (g *KeyedGroup[K]) serve(key K, j *job) {
 		}
 	case err != nil:
 		_ = g.crew.refuse(err) // for Wait, and for the Go of j if it is blocked
+		g.crew.jobs.refuse()
 	default:
 		g.crew.start(j.f)
 	}

@@ -75,38 +75,29 @@ func newMapping[In, Out any](ctx context.Context, f func(context.Context, In) (O
 // feed starts a job for each item of seq, and returns when all have returned.
 func (m *mapping[In, Out]) feed(seq iter.Seq[In]) {
 	defer close(m.line)
-	defer func() { _ = m.crew.jobs.Wait() }() // no job returns an error, and the crew keeps a panic
+	defer m.crew.jobs.wait()
 	_ = m.crew.guard(func() error {
 		if m.crew.ctx.Err() != nil {
 			_ = m.crew.refuse(ended(m.crew.ctx)) // which deliver will find
 			return nil
 		}
 		for x := range seq {
-			if !m.admit() {
+			if !m.start(x) {
 				break
 			}
-			m.start(x)
 		}
 		return nil
 	})
 }
 
-// admit takes what a job needs, and tells whether it got it.
-func (m *mapping[In, Out]) admit() bool {
+// start starts the job for x, which puts its result where the loop will look for it, whatever comes. It tells whether it did.
+func (m *mapping[In, Out]) start(x In) bool {
 	if m.ahead.Acquire(m.crew.ctx, 1) != nil {
 		_ = m.crew.refuse(ended(m.crew.ctx)) // which deliver will find
 		return false
 	}
-	return m.crew.begin(m.bucket, 1) == nil
-}
-
-// start starts the job for x, which puts its result where the loop will look for it, whatever comes.
-func (m *mapping[In, Out]) start(x In) {
 	t := make(turn[Out], 1)
-	if !m.asCompleted {
-		m.line <- t
-	}
-	m.crew.start(func(ctx context.Context) error {
+	err := m.crew.hand(m.bucket, 1, func(ctx context.Context) error {
 		r := result[Out]{crashed: true}
 		defer func() {
 			t <- r
@@ -118,6 +109,13 @@ func (m *mapping[In, Out]) start(x In) {
 		r.crashed = false
 		return nil
 	})
+	if err != nil {
+		return false
+	}
+	if !m.asCompleted {
+		m.line <- t // there is room for it: ahead has seen to that
+	}
+	return true
 }
 
 // deliver yields the results, and returns when all jobs have returned.
