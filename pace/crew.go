@@ -35,7 +35,7 @@ func newCrew(ctx context.Context, concurrency int) *crew {
 // enter takes a slot as soon as there is one. What it returns wraps the end of the context.
 func (c *crew) enter() error {
 	if c.slots.Acquire(c.ctx, 1) != nil {
-		return ended(c.ctx)
+		return contextError(c.ctx)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ var errWaited = errors.New("pace: Wait has returned")
 // late returns the error of a Go that came when the crew had been waited for.
 func (c *crew) late() error {
 	c.cancel(errWaited) // Wait is about to
-	return ended(c.ctx)
+	return contextError(c.ctx)
 }
 
 // start runs f, an admitted job, in a goroutine with the slot that the caller has taken. If f fails, the context is
@@ -192,8 +192,8 @@ func (c *crew) stop() {
 	c.jobs.wait()
 }
 
-// ended returns why ctx has ended: an error that is both ctx.Err and context.Cause.
-func ended(ctx context.Context) error {
+// contextError returns why ctx has ended: an error that is both ctx.Err and context.Cause.
+func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {
 		return cause

@@ -20,7 +20,7 @@ func ForEach[T any](ctx context.Context, seq iter.Seq[T], f func(context.Context
 	c := newCrew(ctx, s.concurrency)
 	defer c.stop() // if seq panics: otherwise all have been waited for
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return contextError(ctx)
 	}
 	for x := range seq {
 		if c.hand(s.bucket, 1, func(ctx context.Context) error { return f(ctx, x) }) != nil {

@@ -30,6 +30,12 @@ func NewGroup(ctx context.Context, b *tokenbucket.Bucket, concurrency int) (*Gro
 	return g, g.crew.ctx
 }
 
+func mustBucket(where string, b *tokenbucket.Bucket) {
+	if b == nil {
+		panic("pace: " + where + ": the bucket is nil")
+	}
+}
+
 func mustAtLeast(where, what string, n, least int) {
 	if n < least {
 		panic(fmt.Sprintf("pace: %s: %s is %d, want %d or more", where, what, n, least))

@@ -86,7 +86,7 @@ func (g *KeyedGroup[K]) GoN(key K, n int, f func(context.Context) error) error {
 		return nil
 	}
 	if g.crew.ctx.Err() != nil {
-		return g.crew.refuse(ended(g.crew.ctx))
+		return g.crew.refuse(contextError(g.crew.ctx))
 	}
 	handed = true // to the queue
 	j := &job{n: n, f: f}
@@ -131,7 +131,7 @@ func (g *KeyedGroup[K]) goBlocked(key K, j *job) error {
 			return nil
 		}
 		defer g.crew.jobs.refuse()
-		return g.crew.refuse(ended(g.crew.ctx))
+		return g.crew.refuse(contextError(g.crew.ctx))
 	case got:
 		g.room.Release(1)
 	}
@@ -161,7 +161,7 @@ func (g *KeyedGroup[K]) enqueue(key K, j *job) {
 // abandon leaves out j and all jobs behind it, after a panic of what serves them: a func for limits, or a clock.
 func (g *KeyedGroup[K]) abandon(key K, l *line, j *job) {
 	for ; j != nil; j = g.lines.pop(key, l) {
-		if g.leave(j, ended(g.crew.ctx)) {
+		if g.leave(j, contextError(g.crew.ctx)) {
 			g.crew.jobs.refuse()
 		}
 	}

@@ -78,7 +78,7 @@ func (m *mapping[In, Out]) feed(seq iter.Seq[In]) {
 	defer m.crew.jobs.wait()
 	_ = m.crew.guard(func() error {
 		if m.crew.ctx.Err() != nil {
-			_ = m.crew.refuse(ended(m.crew.ctx)) // which deliver will find
+			_ = m.crew.refuse(contextError(m.crew.ctx)) // which deliver will find
 			return nil
 		}
 		for x := range seq {
@@ -93,7 +93,7 @@ func (m *mapping[In, Out]) feed(seq iter.Seq[In]) {
 // start starts the job for x, which puts its result where the loop will look for it, whatever comes. It tells whether it did.
 func (m *mapping[In, Out]) start(x In) bool {
 	if m.ahead.Acquire(m.crew.ctx, 1) != nil {
-		_ = m.crew.refuse(ended(m.crew.ctx)) // which deliver will find
+		_ = m.crew.refuse(contextError(m.crew.ctx)) // which deliver will find
 		return false
 	}
 	t := make(turn[Out], 1)

@@ -110,7 +110,7 @@ func Retry(ctx context.Context, b *tokenbucket.Bucket, policy Policy, f func(con
 // sleep waits for d, unless ctx ends before or is known to.
 func sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return contextError(ctx)
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
 		return fmt.Errorf("the next is due in %v: %w", d, tokenbucket.ErrDeadline)
@@ -121,7 +121,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ended(ctx)
+		return contextError(ctx)
 	}
 }
 
