@@ -110,14 +110,6 @@ func (f *flow) retry(err error) bool {
 		errors.Is(err, tokenbucket.ErrExceedsBurst) && f.bucket.Limit().Burst > 0
 }
 
-// waitError returns what a failed wait is to be reported as: the end of ctx, or the bucket's error.
-func waitError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return contextError(ctx)
-	}
-	return err
-}
-
 // move calls op, which moves at most g.size bytes and returns how many it did, and settles the grant.
 // If op panics or calls runtime.Goexit, all tokens are put back.
 func (f *flow) move(g grant, op func() (int, error)) (moved int, err error) {

@@ -14,7 +14,25 @@ type jobs struct {
 	helpers int           // goroutines of the package itself that a wait must also wait for
 	waiters int           // calls of wait that block
 	closed  bool          // a wait has ended
-	idle    chan struct{} // closed together with closed; nil until somebody waits
+	idle    chan struct{} // closed together with closed; nil until a wait begins
+
+	started, failed, refused uint64
+}
+
+// Stats are the figures of a [Group] or a [KeyedGroup] at one instant. Each job that was handed over, by
+// a Go or a TryGo, is counted once in Waiting, Started or Refused.
+type Stats struct {
+	Waiting int    // jobs that queue, or whose Go blocks
+	Running int    // jobs that have been started and have not returned
+	Started uint64 // jobs that have been started
+	Failed  uint64 // of those, the jobs that returned an error, panicked, or called runtime.Goexit
+	Refused uint64 // jobs that were not started: Go or the queue had an error, or TryGo returned false
+}
+
+func (j *jobs) stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Stats{Waiting: j.waiting, Running: j.running, Started: j.started, Failed: j.failed, Refused: j.refused}
 }
 
 // admit counts a job that was handed over, and reports whether the group is still open. The caller
@@ -23,6 +41,7 @@ func (j *jobs) admit() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
+		j.refused++
 		return false
 	}
 	j.waiting++
@@ -34,23 +53,29 @@ func (j *jobs) refuse() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.waiting--
+	j.refused++
 	j.closeIfIdleLocked()
 }
 
-// start counts an admitted job that is started. The caller must call finish once it has ended.
+// start counts an admitted job that is started. Its goroutine must call finish, and then helperDone.
 func (j *jobs) start() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.waiting--
 	j.running++
+	j.started++
 }
 
-// finish counts a started job that has ended.
-func (j *jobs) finish() {
+// finish counts a started job that has ended, with err or, if that is nil, well. Its goroutine counts
+// as a helper from then on: it still has to release its slot.
+func (j *jobs) finish(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.running--
-	j.closeIfIdleLocked()
+	j.helpers++
+	if err != nil {
+		j.failed++
+	}
 }
 
 // addHelper makes waits wait for one more goroutine, until helperDone is called. Only the caller of
@@ -81,8 +106,8 @@ func (j *jobs) wait() {
 	<-idle
 }
 
-// closeIfIdleLocked closes the group at the instant at which its last job is gone and somebody waits
-// for that. Closing it only when the waiter has woken would admit jobs in between.
+// closeIfIdleLocked closes the group at the instant at which its last job is gone and a wait is under
+// way. Closing it only when the waiter has woken would admit jobs in between.
 func (j *jobs) closeIfIdleLocked() {
 	if j.waiters > 0 && !j.closed && j.waiting+j.running+j.helpers == 0 {
 		j.closed = true

@@ -16,6 +16,7 @@ type starter interface {
 	Go(f func(context.Context) error) error
 	TryGo(f func(context.Context) error) bool
 	Wait() error
+	Stats() Stats
 }
 
 // oneKey is a KeyedGroup all of whose jobs have the key "a".
