@@ -17,8 +17,8 @@ import (
 // as the least room that the bucket had at any change since.
 type receipt struct {
 	next *receipt
-	n    uint64 // tokens to be given back, at most; 0 once they are, or when it is too late
-	room uint64 // the least room at any change after this receipt, and before the next
+	n    uint64 // quanta to be given back, at most; 0 once they are, or when it is too late
+	room uint64 // quanta: the least room at any change after this receipt, and before the next
 	at   int64  // the instant of the reservation
 }
 
@@ -40,7 +40,7 @@ const (
 	maxReceipts = 1 << 12
 )
 
-// add returns the receipt for n tokens at the instant t.
+// add makes r the receipt for n quanta at the instant t.
 func (q *receipts) add(r *receipt, n uint64, t int64) {
 	r.n, r.room, r.at = n, math.MaxUint64, t
 	if q.last == nil {
@@ -71,7 +71,7 @@ func (q *receipts) expire(t int64) {
 	}
 }
 
-// redeem returns how many tokens of r have to be put back. It may be called once or more often.
+// redeem returns how many quanta of r have to be put back. Calling it again returns 0.
 func (q *receipts) redeem(r *receipt) uint64 {
 	n := r.n
 	for x := r; x != nil; x = x.next {
@@ -95,12 +95,24 @@ type mark struct {
 // note notes the room at the instant t if the state has changed since the mark: before the change for
 // the receipts that there were at the mark, and after it for all.
 func (h *hold) note(t int64) {
-	m, now := &h.mark, mark{h.Word() &^ engine.Queued, h.Timeline(), h.lim.receipts.last}
-	if m.last != nil && (m.word != now.word || m.timeline != now.timeline) {
-		m.last.room = min(m.last.room, m.timeline.Room(m.word, t))
+	q := &h.lim.receipts
+	was, now := h.mark, mark{h.Word() &^ engine.Queued, h.Timeline(), q.last}
+	h.mark = now
+	if now.last == nil || was == now {
+		return
 	}
-	if now.last != nil && *m != now {
-		now.last.room = min(now.last.room, now.timeline.Room(now.word, h.Now()))
+	if was.last != nil && (was.word != now.word || was.timeline != now.timeline) {
+		was.last.room = min(was.last.room, was.timeline.Room(was.word, t))
 	}
-	*m = now
+	if was.timeline != now.timeline {
+		q.convert(was.timeline, now.timeline)
+	}
+	now.last.room = min(now.last.room, now.timeline.Room(now.word, h.Now()))
+}
+
+// convert converts the quanta of all receipts to those of another timeline.
+func (q *receipts) convert(from, to *engine.Timeline) {
+	for r := q.first; r != nil; r = r.next {
+		r.n, r.room = to.Convert(from, r.n), to.Convert(from, r.room)
+	}
 }

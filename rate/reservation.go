@@ -59,7 +59,7 @@ func (h *hold) reserve(t time.Time, n uint64) *Reservation {
 			receipt receipt
 		}{Reservation: Reservation{ok: true, lim: h.lim, act: t}}
 		r.Reservation.receipt = &r.receipt
-		h.lim.receipts.add(&r.receipt, n, h.Now())
+		h.lim.receipts.add(&r.receipt, h.Timeline().Quanta(n), h.Now())
 		return &r.Reservation
 	}
 	at := h.ReserveAt(n)
@@ -134,7 +134,7 @@ func (r *Reservation) CancelAt(t time.Time) {
 	case r.receipt != nil && !t.After(r.act):
 		h := r.lim.hold(&t)
 		defer h.release()
-		h.Refund(r.lim.receipts.redeem(r.receipt))
+		h.PutBack(r.lim.receipts.redeem(r.receipt))
 	}
 }
 
