@@ -40,13 +40,20 @@ func (lim *Limiter) front() *waiter {
 	return nil
 }
 
-// wakeServed wakes the waiters that have been served or refused. The lock is held.
+// wakeServed wakes the waiters that have left the queue. The lock is held.
 func (lim *Limiter) wakeServed() {
 	for x := lim.queue.Pop(); x != nil; x = lim.queue.Pop() {
-		select {
-		case x.Owner.(*waiter).wake <- struct{}{}:
-		default:
+		if x.Owner != nil {
+			x.Owner.(*waiter).notify()
 		}
+	}
+}
+
+// notify wakes the goroutine of x, now or as soon as it sleeps.
+func (x *waiter) notify() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
 	}
 }
 

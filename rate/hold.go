@@ -120,12 +120,11 @@ func (lim *Limiter) open(c *cell, w uint64, d int64, t *time.Time) hold {
 // exceeds reports whether n is more than the burst, which may be negative.
 func (h *hold) exceeds(n int) bool { return !h.Timeline().Unlimited() && n > h.lim.burst }
 
-// release wakes those who were served, sees to it that the next one will be, gives the word back and
-// unlocks the Limiter.
+// release sets the alarm for whoever is due next, gives the word back, wakes those who were served and
+// unlocks the Limiter. A waiter must not return before its tokens are gone from the word.
 func (h *hold) release() {
 	lim := h.lim
 	h.note(h.Now())
-	lim.wakeServed()
 	lim.setAlarm(h)
 	word := h.Word()
 	lim.receipts.queued = word < engine.Queued && lim.receipts.first != nil
@@ -137,6 +136,7 @@ func (h *hold) release() {
 	} else {
 		h.publish(word)
 	}
+	lim.wakeServed()
 	lim.mu.Unlock()
 }
 

@@ -116,7 +116,7 @@ func (lim *Limiter) enqueue(n int, left time.Duration) (*waiter, error) {
 		x.timer = time.NewTimer(InfDuration)
 		x.timer.Stop()
 	}
-	if h.Join(&x.Node); x.State() == engine.Served {
+	if h.Join(&x.Node); h.StateOf(&x.Node) == engine.Served {
 		return nil, nil // there was a place in front of a reservation
 	}
 	if x == lim.front() {
