@@ -8,6 +8,8 @@ import "time"
 // nil, is ready. The operation itself follows, and then After, with no other point in between.
 //
 // Before and After do nothing outside of a scenario's goroutines.
+//
+//go:noinline
 func Before(doing string, b Blocker) {
 	r, t := now()
 	if r == nil {
@@ -19,6 +21,7 @@ func Before(doing string, b Blocker) {
 	r.before(t, doing, b)
 }
 
+//go:noinline
 func (r *run) before(t *thread, doing string, b Blocker) {
 	if r.over {
 		panic(ended{})

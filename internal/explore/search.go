@@ -166,20 +166,37 @@ func (s *Search) Run(setup func(x *Execution)) (Stats, *Failure) {
 	s.stats = Stats{}
 	s.contended = make(map[site]bool)
 	s.learned = make(map[site]bool)
-	for {
+	most := s.Preemptions
+	defer func() { s.Preemptions = most }()
+	for s.Preemptions = s.first(); ; {
 		s.stats.Passes++
 		if f := s.pass(setup); f != nil {
 			return s.stats, f
 		}
-		if len(s.learned) == 0 {
+		switch {
+		case len(s.learned) > 0:
+			for at := range s.learned {
+				s.contended[at] = true
+			}
+			clear(s.learned)
+		case s.Preemptions == most:
 			s.stats.Points = len(s.contended)
 			return s.stats, nil
+		default:
+			s.Preemptions++
+			if most < 0 {
+				s.Preemptions = most
+			}
 		}
-		for at := range s.learned {
-			s.contended[at] = true
-		}
-		clear(s.learned)
 	}
+}
+
+// first returns the bound to begin with. With few preemptions the points are found soon, and a failure has a short schedule.
+func (s *Search) first() int {
+	if s.Reduce {
+		return 0
+	}
+	return s.Preemptions
 }
 
 // soon is how many schedules a pass tries before it is worth finishing although it has found new points.

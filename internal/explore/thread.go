@@ -58,13 +58,6 @@ func newWorker() *worker {
 // ended is the panic that unwinds a thread whose run is over.
 type ended struct{}
 
-// callerSite returns the place in the code under test that has called the function that called Before.
-func callerSite() site {
-	var pc [1]uintptr
-	runtime.Callers(5, pc[:])
-	return site(pc[0])
-}
-
 // callers returns the last few places in the code under test that led here, the latest first.
 func callers() string {
 	var pcs [24]uintptr

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if instrumented {
+		debug.SetGCPercent(400)
 		os.Exit(m.Run())
 	}
 	code, err := runInstrumented()

@@ -55,6 +55,14 @@ func (sc *scenario) on() []variant {
 	return sc.variants
 }
 
+// most returns the preemptions to which the scenario is explored at most.
+func (sc *scenario) most() int {
+	if sc.bound == 0 {
+		return 3
+	}
+	return sc.bound
+}
+
 func (sc *scenario) maxQueue() int { return sc.queue - 1 }
 
 func (sc *scenario) stage(v variant) *stage {
@@ -145,7 +153,7 @@ func (sc *scenario) allKeys() []uint64 {
 func (g *stage) call(h *history, o op) {
 	ctx, stop := g.context(o)
 	defer stop()
-	explore.Call(o.String())
+	explore.Call(opNames[o.kind])
 	i := h.begin(o, explore.Elapsed())
 	r := g.perform(o, ctx)
 	explore.Return()
