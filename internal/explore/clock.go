@@ -13,17 +13,17 @@ type clock struct {
 	timers []*Timer
 }
 
-// epoch is the time at the beginning of each run. It has no monotonic part.
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// Epoch is the time at the beginning of each run. It has no monotonic part.
+var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Now returns the virtual time.
 func Now() time.Time {
 	Before("Now", nil)
 	if active == nil {
-		return epoch
+		return Epoch
 	}
 	After(&active.clock.object, false)
-	return epoch.Add(time.Duration(active.clock.now))
+	return Epoch.Add(time.Duration(active.clock.now))
 }
 
 // Step moves the virtual time by d.
@@ -140,7 +140,7 @@ func (r *run) advance(t *thread, to int64) {
 		}
 		r.touch(t, r.channel(chanOf(x.C)), true)
 		select {
-		case x.C <- epoch.Add(time.Duration(to)):
+		case x.C <- Epoch.Add(time.Duration(to)):
 		default:
 		}
 	}

@@ -22,6 +22,11 @@ type checker struct {
 	numbers  map[reply]int32
 	began    [mostOps]int64
 	instants []int64
+
+	// stalled is how much the time has moved while somebody could go on, and so how late an alarm of the default clock may be. The bucket
+	// reads that clock, and then sets a timer to a time from now; it cannot know of a stall in between. An injected clock's alarm is never late.
+	stalled int64
+	prompt  bool
 }
 
 // The numbers of two replies of a Wait.
@@ -30,8 +35,8 @@ const (
 	oversized = int32(1)
 )
 
-func newChecker(h *history, limit, maxQueue int) *checker {
-	c := &checker{h: h, maxQueue: maxQueue, numbers: make(map[reply]int32)}
+func newChecker(h *history, limit, maxQueue int, prompt bool) *checker {
+	c := &checker{h: h, maxQueue: maxQueue, prompt: prompt, numbers: make(map[reply]int32)}
 	c.number(reply{})
 	c.number(reply{err: exceeds})
 	c.states = map[state]bool{{limit: int8(limit)}: true}
@@ -61,6 +66,9 @@ func (c *checker) check() error {
 		c.close(before) // the time may have moved since the event before
 		c.close(e.at)
 		before = e.at
+		if e.kind == returned && c.h.ops[e.op].kind == opStep && !c.prompt {
+			c.stalled += int64(c.h.ops[e.op].d)
+		}
 		next := make(map[state]bool, len(c.states))
 		for s := range c.states {
 			if c.passes(&s, e) {
@@ -103,7 +111,7 @@ func (c *checker) passes(s *state, e event) bool {
 				return false
 			}
 		}
-		return !s.starving(e.at)
+		return !s.starving(e.at - c.stalled)
 	}
 	return true
 }

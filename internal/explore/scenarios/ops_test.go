@@ -171,7 +171,7 @@ func (g *stage) subject(key uint64) subject {
 func (g *stage) context(o op) (context.Context, func()) {
 	switch {
 	case o.d > 0:
-		ctx, stop := context.WithTimeout(context.Background(), o.d)
+		ctx, stop := context.WithDeadline(context.Background(), explore.Epoch.Add(explore.Elapsed()+o.d))
 		return ctx, stop
 	case o.ctx > 0:
 		return g.ctxs[o.ctx-1], func() {}

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/go-tokenbucket/tokenbucket"
 	"github.com/go-tokenbucket/tokenbucket/internal/explore"
@@ -137,7 +136,7 @@ func (sc *scenario) setup(v variant, known *verdicts) func(x *explore.Execution)
 					return fmt.Errorf("%w\n%v", err, h)
 				}
 			}
-			return known.check(sc, h)
+			return known.check(sc, v, h)
 		}
 	}
 }
@@ -151,10 +150,10 @@ func (sc *scenario) allKeys() []uint64 {
 
 // call makes a call and notes it.
 func (g *stage) call(h *history, o op) {
-	ctx, stop := g.context(o)
-	defer stop()
 	explore.Call(opNames[o.kind])
 	i := h.begin(o, explore.Elapsed())
+	ctx, stop := g.context(o)
+	defer stop()
 	r := g.perform(o, ctx)
 	explore.Return()
 	h.end(i, r, explore.Elapsed())
@@ -169,19 +168,17 @@ func (g *stage) inventory(h *history, key uint64) {
 }
 
 // check checks a history, unless the same one has been checked before.
-func (k *verdicts) check(sc *scenario, h *history) error {
+func (k *verdicts) check(sc *scenario, v variant, h *history) error {
 	k.buf = h.fingerprint(k.buf[:0])
 	if err, ok := k.known[string(k.buf)]; ok {
 		return err
 	}
 	var err error
 	for _, key := range sc.allKeys() {
-		if err = newChecker(h.of(key), sc.limit, sc.maxQueue()).check(); err != nil {
+		if err = newChecker(h.of(key), sc.limit, sc.maxQueue(), v.injected).check(); err != nil {
 			break
 		}
 	}
 	k.known[string(k.buf)] = err
 	return err
 }
-
-var _ = time.Nanosecond
