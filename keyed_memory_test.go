@@ -59,8 +59,9 @@ func TestKeyedOverflow(t *testing.T) {
 			t.Errorf("key %d, which was there, took %d tokens, want %d", key, n, want)
 		}
 	}
-	if k.Delete(1); k.TakeAvailable(-2, 9) != 3 || k.TakeAvailable(-3, 9) != 0 {
-		t.Errorf("one key was deleted: Tokens = %v, %v", k.Tokens(-2), k.Tokens(-3))
+	// A key that gets a bucket of its own begins with what the one that it shared has.
+	if k.Delete(1); k.TakeAvailable(-2, 9) != 0 || k.Len() != 50 || k.TakeAvailable(-3, 9) != 0 {
+		t.Errorf("one key was deleted: Tokens = %v, %v, Len = %d", k.Tokens(-2), k.Tokens(-3), k.Len())
 	}
 	c.set(1100 * s1)
 	if n := k.Evict(); n != 50 {
@@ -85,7 +86,7 @@ func TestKeyedOverflowQueue(t *testing.T) {
 		k.Allow("a")
 		a := goWait(t, k, "a", 1)
 		r, err := k.Reserve("there")
-		if !errors.Is(err, ErrDeadline) {
+		if !errors.Is(err, ErrNever) {
 			t.Errorf("Reserve at a rate of zero: %v, %v", r, err)
 		}
 		if k.Waiting("a") != 1 || k.Waiting("there") != 0 || k.Tokens("a") != -1 {
@@ -125,8 +126,8 @@ func TestKeyedOverflowTiers(t *testing.T) {
 			t.Errorf("keys of the limit %d took %d tokens more", rest, n)
 		}
 	}
-	if x := k.overflow.find(Limit{PerSecond(500), 501}); x.limit.Burst != 1+20-overflowTiers+1 {
-		t.Errorf("keys of too many limits share the buckets of the limit %v, want those of the strictest", x.limit)
+	if b := k.overflow.find(0, Limit{PerSecond(500), 501}.plain()); b == nil || b.Limit().Burst != 501 {
+		t.Errorf("keys of one limit too many share %v, want a bucket that was given their limit", b)
 	}
 	if k.Len() != 1 || len(*k.overflow.tiers.Load()) != overflowTiers {
 		t.Errorf("Len = %d, %d tiers", k.Len(), len(*k.overflow.tiers.Load()))
@@ -411,5 +412,48 @@ func testKeyedAllocs[K comparable](t *testing.T, rich, poor K) {
 		if n != 0 || failed > 0 {
 			t.Errorf("%T key, %s: %v allocations, %d failed", rich, name, n, failed)
 		}
+	}
+}
+
+// TestKeyedOverflowManyLimits: with more limits than tiers, no key gets more at once than its own burst, and
+// limits whose keys are gone do not stand in the way of new ones.
+func TestKeyedOverflowManyLimits(t *testing.T) {
+	c := new(handClock)
+	limits := map[int]Limit{}
+	k := NewKeyedFunc(func(key int) Limit { return limits[key] }, WithClock(c), WithMaxKeys(1))
+	limits[0] = Limit{PerSecond(1), 1}
+	k.Allow(0)
+	for i := range overflowTiers {
+		limits[1+i] = Limit{Per(i, time.Hour), 10_000}
+		k.Take(1+i, 1)
+	}
+	limits[100], limits[200] = Limit{PerSecond(1000), 5}, Limit{PerSecond(10), 20}
+	if n := k.TakeAvailable(100, math.MaxInt); n > 5 {
+		t.Errorf("a key with a burst of 5 got %d tokens at once", n)
+	}
+	for range 3 { // two limits take turns in one tier, and nothing is minted
+		k.TakeAvailable(100, math.MaxInt)
+		k.TakeAvailable(200, math.MaxInt)
+	}
+	if n := k.TakeAvailable(100, math.MaxInt) + k.TakeAvailable(200, math.MaxInt); n != 0 {
+		t.Errorf("%d tokens were minted", n)
+	}
+	c.set(time.Second)
+	if n := k.TakeAvailable(200, math.MaxInt); n < 10 {
+		t.Errorf("a key at 10/s got %d tokens after a second", n)
+	}
+}
+
+// TestKeyedLeavesOverflow: a key that gets a bucket of its own gets no second burst.
+func TestKeyedLeavesOverflow(t *testing.T) {
+	c := new(handClock)
+	k := NewKeyed[string](PerHour(1), 10, WithClock(c), WithMaxKeys(1))
+	k.Allow("there")
+	if n := k.TakeAvailable("new", 100); n != 10 {
+		t.Fatalf("%d tokens from the overflow", n)
+	}
+	k.Delete("there")
+	if n := k.TakeAvailable("new", 100); n != 0 || k.Len() != 1 {
+		t.Errorf("%d tokens more in a bucket of its own, Len = %d", n, k.Len())
 	}
 }
