@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -19,6 +20,9 @@ var Packages = []string{".", "internal/engine", "internal/hashtable", "pace"}
 
 // modules are packages of other modules that are copied beside the twins, because files in the module cache cannot be replaced.
 var modules = []string{"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore"}
+
+// small gives constants of the code under test values with which a few keys make a table grow and split as a thousand do otherwise.
+var small = map[string]string{"maxGroups": "2"}
 
 // A Patch replaces a piece of source, which has to be there exactly once.
 type Patch struct {
@@ -97,7 +101,7 @@ func (b *Builder) folder(from, to string, files map[string]string) error {
 		if err != nil {
 			return err
 		}
-		out, err := Rewrite(name, src)
+		out, err := Rewrite(name, shrink(src))
 		if err != nil {
 			return err
 		}
@@ -130,6 +134,14 @@ func (b *Builder) source(name string) ([]byte, error) {
 		src = bytes.Replace(src, []byte(p.Old), []byte(p.New), 1)
 	}
 	return src, nil
+}
+
+// shrink sets the constants of small.
+func shrink(src []byte) []byte {
+	for name, value := range small {
+		src = regexp.MustCompile(`(?m)^(\s+`+name+`\s+= )\d+`).ReplaceAll(src, []byte("${1}"+value))
+	}
+	return src
 }
 
 // add writes a generated file that stands for another one.

@@ -128,6 +128,10 @@ var waits = []scenario{
 		lines: [][]op{{wait(2)}, {refund(1), refund(1)}},
 	},
 	{
+		name: "Wait, Refund, Allow", limit: slow2, before: []op{allow(2)},
+		lines: [][]op{{wait(1), allow(1)}, {refund(2)}, {allow(1)}},
+	},
+	{
 		name: "Wait, Refund at a rate of zero", limit: fixed2, before: []op{allow(2)},
 		lines: [][]op{{wait(1)}, {wait(1)}, {refund(2)}},
 	},

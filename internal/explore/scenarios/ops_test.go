@@ -156,6 +156,9 @@ func (w ward) ReserveN(n int) (*tokenbucket.Reservation, error) { return w.k.Res
 type stage struct {
 	bucket  *tokenbucket.Bucket
 	keyed   *tokenbucket.Keyed[uint64]
+	maxKeys int
+	byFunc  bool         // keyed asks for limit
+	limit   atomic.Int64 // a number of tariffs
 	slots   [mostSlots]atomic.Pointer[tokenbucket.Reservation]
 	ctxs    [mostCtxs]context.Context
 	cancels [mostCtxs]context.CancelFunc
@@ -179,6 +182,15 @@ func (g *stage) context(o op) (context.Context, func()) {
 	return context.Background(), func() {}
 }
 
+func (g *stage) setLimit(b subject, to int) {
+	if !g.byFunc {
+		b.SetLimit(tariffs[to].Limit)
+		return
+	}
+	g.limit.Store(int64(to))
+	g.keyed.Refresh()
+}
+
 // perform makes the call.
 func (g *stage) perform(o op, ctx context.Context) (r reply) {
 	b := g.subject(o.key)
@@ -196,7 +208,7 @@ func (g *stage) perform(o op, ctx context.Context) (r reply) {
 	case opTokens:
 		r.f = b.Tokens()
 	case opLimit:
-		b.SetLimit(tariffs[o.n].Limit)
+		g.setLimit(b, o.n)
 	case opWaiting:
 		r.n = b.Waiting()
 	case opWait:

@@ -31,7 +31,7 @@ type scenario struct {
 type variant struct {
 	name            string
 	keyed, injected bool
-	coarse          bool
+	byFunc          bool // NewKeyedFunc
 }
 
 var (
@@ -45,6 +45,7 @@ var (
 	allVariants = []variant{plain, injected, keyed, keyedInjected}
 	onKeyed     = []variant{keyed, keyedInjected}
 	onBucket    = []variant{plain, injected}
+	onFunc      = []variant{{name: "keyed by func", keyed: true, byFunc: true}, {name: "keyed by func, clock injected", keyed: true, injected: true, byFunc: true}}
 )
 
 func (sc *scenario) on() []variant {
@@ -65,7 +66,7 @@ func (sc *scenario) most() int {
 func (sc *scenario) maxQueue() int { return sc.queue - 1 }
 
 func (sc *scenario) stage(v variant) *stage {
-	g := &stage{}
+	g := &stage{maxKeys: sc.maxKeys}
 	l := tariffs[sc.limit].Limit
 	var opts []tokenbucket.Option
 	if v.injected {
@@ -84,7 +85,14 @@ func (sc *scenario) stage(v variant) *stage {
 		if sc.maxKeys > 0 {
 			keyedOpts = append(keyedOpts, tokenbucket.WithMaxKeys(sc.maxKeys))
 		}
-		g.keyed = tokenbucket.NewKeyed[uint64](l.Rate, l.Burst, keyedOpts...)
+		if v.byFunc {
+			g.limit.Store(int64(sc.limit))
+			g.byFunc = true
+			limit := func(uint64) tokenbucket.Limit { return tariffs[g.limit.Load()].Limit }
+			g.keyed = tokenbucket.NewKeyedFunc(limit, keyedOpts...)
+		} else {
+			g.keyed = tokenbucket.NewKeyed[uint64](l.Rate, l.Burst, keyedOpts...)
+		}
 	}
 	return g
 }
