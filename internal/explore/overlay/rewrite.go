@@ -199,6 +199,9 @@ func (w *rewriter) selectStmt(n *ast.SelectStmt) {
 			w.walk(s)
 		}
 	}
+	if !hasDefault { // so that a function that ends with a select still ends as the compiler wants it
+		w.replace(n.Body.Rbrace, n.Body.Rbrace, "default: panic(0);")
+	}
 	list := strings.Join(names, ", ")
 	w.needCore = true
 	w.replace(n.Pos(), n.Body.Lbrace, fmt.Sprintf("switch %s := %s; %s.Select(%v, %s) ",

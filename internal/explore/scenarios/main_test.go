@@ -75,8 +75,8 @@ func bound(most int) int {
 	return 2
 }
 
-// search explores a scenario, or replays a schedule of it.
-func search(t *testing.T, most int, setup func(x *explore.Execution)) {
+// search explores a scenario, or replays a schedule of it. known is a fault that it is known to show.
+func search(t *testing.T, most int, known string, setup func(x *explore.Execution)) {
 	t.Helper()
 	s := &explore.Search{Preemptions: bound(most), Reduce: !*unreduced}
 	if *schedule != "" {
@@ -93,8 +93,13 @@ func search(t *testing.T, most int, setup func(x *explore.Execution)) {
 	}
 	start := time.Now()
 	stats, failure := s.Run(setup)
-	if failure != nil {
+	switch {
+	case failure != nil && known != "":
+		t.Skipf("known fault, schedule %v: %s", failure.Schedule, known)
+	case failure != nil:
 		t.Errorf("%v\nreplay: go test ./internal/explore/scenarios -run '%s' -schedule %v", failure, t.Name(), failure.Schedule)
+	case known != "" && s.Preemptions > 0:
+		t.Errorf("it does not show any more: %s; take the note away", known)
 	}
 	t.Logf("%d preemptions, %v, %v", s.Preemptions, stats, time.Since(start).Round(time.Millisecond))
 }

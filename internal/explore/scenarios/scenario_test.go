@@ -22,6 +22,7 @@ type scenario struct {
 	keys     []uint64
 	variants []variant // all of them, unless it says otherwise
 	bound    int       // the preemptions to which it is explored, if not the usual number
+	known    string    // the fault that it shows, if that is not mended yet
 
 	// after, if it is not nil, makes further checks.
 	after func(g *stage, h *history) error
