@@ -38,7 +38,7 @@ func TakeAll(ctx context.Context, key string, claims ...Claim) ([]tokenbucket.Re
 	reply := []int64{1}
 	if asker != nil {
 		var err error
-		reply, err = asker.ask(ctx, "TakeAll", &asker.scripts.take, 1+len(names), names, args)
+		reply, err = asker.ask(ctx, "TakeAll", &asker.scripts.takeAll, 1+len(names), names, args)
 		if err != nil {
 			return fallbackAll(key, claims, scales, err)
 		}

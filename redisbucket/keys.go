@@ -22,3 +22,7 @@ func name(prefix, key string) string {
 	}
 	return prefix + "{:" + escaper.Replace(key) + "}"
 }
+
+// listName returns the name of the list of those who wait for key. It ends otherwise than the name
+// of any bucket, and lies in the same slot.
+func listName(prefix, key string) string { return name(prefix, key) + "w" }

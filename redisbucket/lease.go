@@ -92,6 +92,16 @@ func (k *snapshot) denies(s *scale, n int64, now, ttl time.Duration) bool {
 	return k.since(s, k.sent, now+time.Microsecond)+n*s.b > s.cap
 }
 
+// turn returns how long it takes at least until the server has n tokens; 0 if that is not known.
+func (e *lease) turn(s *scale, n int64, now time.Duration) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.known.scale != s {
+		return 0
+	}
+	return s.until(e.known.since(s, e.known.sent, now) + n*s.b - s.cap)
+}
+
 // A claim is tokens that were taken out of batches and may be put back: of cur, of next, and of one that has just come.
 type claim struct {
 	from  [3]*batch

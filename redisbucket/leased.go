@@ -97,7 +97,7 @@ func (e *lease) depart(s *scale, need int64, now, ttl time.Duration) int64 {
 func (l *Limiter) fetch(ctx context.Context, budget time.Duration, what, key string, e *lease, s *scale,
 	least, mine, most int64) (*batch, error) {
 	sent := l.now()
-	reply, err := l.askWithin(ctx, budget, what, &l.scripts.lease, 2, []string{name(l.prefix, key)}, s.args(least, most))
+	reply, err := l.askWithin(ctx, budget, what, &l.scripts.available, 2, []string{name(l.prefix, key)}, s.args(least, most))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	close(e.flight)

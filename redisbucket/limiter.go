@@ -102,7 +102,7 @@ func (l *Limiter) take(ctx context.Context, what, key string, n int) (tokenbucke
 	if e := l.leaseOf(key, s, n); e != nil {
 		return l.takeLeased(ctx, what, key, e, s, n)
 	}
-	reply, err := l.ask(ctx, what, &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(s.need(n)))
+	reply, err := l.ask(ctx, what, &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(1, s.need(n)))
 	if err != nil {
 		return l.fallback.take(l, s, key, n, err)
 	}
@@ -149,8 +149,8 @@ func (l *Limiter) TakeAvailable(ctx context.Context, key string, n int) (int, er
 		}
 		return int(got), nil
 	}
-	args := s.args(min(int64(n), s.burst))
-	reply, err := l.ask(ctx, "TakeAvailable", &l.scripts.some, 1, []string{name(l.prefix, key)}, args)
+	args := s.args(0, min(int64(n), s.burst))
+	reply, err := l.ask(ctx, "TakeAvailable", &l.scripts.available, 2, []string{name(l.prefix, key)}, args)
 	if err != nil {
 		return l.fallback.takeAvailable(key, n, err)
 	}
@@ -178,7 +178,7 @@ func (l *Limiter) settle(ctx context.Context, what, key string, charge, refund i
 		return nil
 	}
 	args := s.args(s.units(charge), s.units(refund))
-	_, err := l.ask(ctx, what, &l.scripts.settle, 1, []string{name(l.prefix, key)}, args)
+	_, err := l.ask(ctx, what, &l.scripts.adjust, 1, []string{name(l.prefix, key)}, args)
 	l.leases.visit(key, (*lease).forget)
 	if err != nil {
 		return l.fallback.settle(key, charge, refund, err)
@@ -193,7 +193,7 @@ func (l *Limiter) Tokens(ctx context.Context, key string) (float64, error) {
 	if s.inf {
 		return float64(s.limit.Burst), nil
 	}
-	reply, err := l.ask(ctx, "Tokens", &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(0))
+	reply, err := l.ask(ctx, "Tokens", &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(1, 0))
 	if err != nil {
 		return 0, err
 	}
@@ -209,7 +209,7 @@ func (l *Limiter) Tokens(ctx context.Context, key string) (float64, error) {
 // Delete forgets key: it has a full bucket from now on, whatever it had taken. Those who wait for it keep the times that
 // they were promised.
 func (l *Limiter) Delete(ctx context.Context, key string) error {
-	_, err := l.ask(ctx, "Delete", &l.scripts.drop, 1, []string{name(l.prefix, key)}, nil)
+	_, err := l.ask(ctx, "Delete", &l.scripts.remove, 1, []string{name(l.prefix, key), listName(l.prefix, key)}, nil)
 	l.leases.visit(key, (*lease).drop)
 	return err
 }
