@@ -119,7 +119,7 @@ func (tr *trio) do(op, n int) {
 	case 0, 1, 2:
 		tr.compareTake(n)
 	case 3:
-		got, err := tr.TakeAvailable(ctx, "k", n)
+		got, _, err := tr.TakeAvailable(ctx, "k", n)
 		if want := min(n, tr.e.take(0).Remaining); err != nil || got != want {
 			tr.t.Fatalf("TakeAvailable(%d) = %d, %v, want %d", n, got, err, want)
 		} else if tr.e.charge(got); tr.local != nil && tr.local.TakeAvailable(n) != got {

@@ -309,7 +309,7 @@ func TestLeaseTakeAvailable(t *testing.T) {
 		settled(t, s.Limiter, "k")
 	}
 	for _, x := range []struct{ n, want int }{{10, 10}, {10, 7}, {10, 0}} {
-		if got, err := s.TakeAvailable(context.Background(), "k", x.n); err != nil || got != x.want {
+		if got, _, err := s.TakeAvailable(context.Background(), "k", x.n); err != nil || got != x.want {
 			t.Errorf("TakeAvailable(%d) = %d, %v, want %d", x.n, got, err, x.want)
 		}
 	}

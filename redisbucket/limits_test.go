@@ -53,7 +53,7 @@ func TestMixedLimits(t *testing.T) {
 					pause = time.Duration(r.Int64N(20)) * time.Second
 				}
 				s.advance(pause)
-				n, err := all[r.IntN(len(all))].TakeAvailable(t.Context(), "k", 1000)
+				n, _, err := all[r.IntN(len(all))].TakeAvailable(t.Context(), "k", 1000)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -73,11 +73,11 @@ func TestRaisedBurst(t *testing.T) {
 	s.take(10)
 	s.advance(5 * time.Second)
 	ctx := context.Background()
-	if n, err := all[1].TakeAvailable(ctx, "k", 1000); n != 10 || err != nil {
+	if n, _, err := all[1].TakeAvailable(ctx, "k", 1000); n != 10 || err != nil {
 		t.Errorf("TakeAvailable = %d, %v, want the 10 that there were", n, err)
 	}
 	s.advance(time.Second)
-	if n, err := all[1].TakeAvailable(ctx, "k", 1000); n != 10 || err != nil {
+	if n, _, err := all[1].TakeAvailable(ctx, "k", 1000); n != 10 || err != nil {
 		t.Errorf("a second later TakeAvailable = %d, %v, want 10", n, err)
 	}
 	// Lowered and raised again, the large burst is not there anew either.
@@ -86,7 +86,7 @@ func TestRaisedBurst(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	s.advance(20 * time.Second)
-	if n, err := all[1].TakeAvailable(ctx, "k", 1000); n != 10 || err != nil {
+	if n, _, err := all[1].TakeAvailable(ctx, "k", 1000); n != 10 || err != nil {
 		t.Errorf("after the small burst was full, TakeAvailable = %d, %v, want 10", n, err)
 	}
 }

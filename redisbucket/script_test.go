@@ -140,7 +140,7 @@ func TestTakeAll(t *testing.T) {
 		ok               bool
 		requests, tokens int
 	}{{400, true, 2, 600}, {601, false, 2, 600}, {600, true, 1, 0}, {1, false, 1, 0}, {0, true, 0, 0}, {0, false, 0, 0}} {
-		res, err := redisbucket.TakeAll(t.Context(), "k", redisbucket.Claim{requests, 1}, redisbucket.Claim{free, 7}, redisbucket.Claim{tokens, tc.n})
+		res, err := redisbucket.TakeAll(t.Context(), requests.Claim("k", 1), free.Claim("k", 7), tokens.Claim("k", tc.n))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,8 +151,8 @@ func TestTakeAll(t *testing.T) {
 			t.Errorf("%d: %+v", i, res)
 		}
 	}
-	mustPanic(t, "redisbucket: TakeAll: two limiters", func() {
-		_, _ = redisbucket.TakeAll(t.Context(), "k", redisbucket.Claim{requests, 1}, redisbucket.Claim{requests, 1})
+	mustPanic(t, "redisbucket: TakeAll: two claims", func() {
+		_, _ = redisbucket.TakeAll(t.Context(), requests.Claim("k", 1), requests.Claim("k", 1))
 	})
 }
 
@@ -182,11 +182,11 @@ func TestPanics(t *testing.T) {
 		"redisbucket: LocalShare: share is 1.5":           func() { redisbucket.LocalShare(1.5) },
 		"redisbucket: Take: n is -1":                      func() { _, _ = l.Take(ctx, "", -1) },
 		"redisbucket: AllowN: n is -1":                    func() { _, _ = l.AllowN(ctx, "", -1) },
-		"redisbucket: TakeAvailable: n is -1":             func() { _, _ = l.TakeAvailable(ctx, "", -1) },
+		"redisbucket: TakeAvailable: n is -1":             func() { _, _, _ = l.TakeAvailable(ctx, "", -1) },
 		"redisbucket: Refund: n is -1":                    func() { _ = l.Refund(ctx, "", -1) },
 		"redisbucket: Charge: n is -1":                    func() { _ = l.Charge(ctx, "", -1) },
 		"redisbucket: WaitN: n is -1":                     func() { _ = l.WaitN(ctx, "", -1) },
-		"redisbucket: TakeAll: the limiter of claim 0 is": func() { _, _ = redisbucket.TakeAll(ctx, "", redisbucket.Claim{}) },
+		"redisbucket: TakeAll: claim 0 is the zero Claim": func() { _, _ = redisbucket.TakeAll(ctx, redisbucket.Claim{}) },
 	} {
 		mustPanic(t, want, f)
 	}

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -60,13 +61,18 @@ func newScript(text string) script {
 }
 
 // run runs the script by its hash, or by its text if the server does not know the hash. In that
-// case nothing has been done before.
+// case nothing has been done before, and neither if the server says TRYAGAIN, because the keys' slot is
+// moving and some of them have moved: then run tries again until ctx ends.
 func (s *script) run(ctx context.Context, c Client, keys []string, args []any) ([]int64, error) {
-	reply, err := command(ctx, c, "evalsha", s.sha, keys, args)
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = command(ctx, c, "eval", s.text, keys, args)
+	for pause := time.Millisecond; ; pause *= 2 {
+		reply, err := command(ctx, c, "evalsha", s.sha, keys, args)
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			reply, err = command(ctx, c, "eval", s.text, keys, args)
+		}
+		if !redis.HasErrorPrefix(err, "TRYAGAIN") || !sleep(ctx, pause) {
+			return reply, err
+		}
 	}
-	return reply, err
 }
 
 // once is a command that go-redis sends at most once, whatever the client's MaxRetries is. If only

@@ -199,7 +199,7 @@ func unique(t testing.TB) string {
 // keys expire by it as the server's do, in whole milliseconds.
 const fakeTime = `
 local real = redis
-local redis = {call = function(cmd, ...)
+local redis = {pcall = redis.pcall, call = function(cmd, ...)
   local key, value, px, ms = ...
   local us = tonumber(real.call('GET', '%[1]s'))
   local now = math.floor(us / 1000)

@@ -179,3 +179,20 @@ local function take(st, need, a)
   st.d, st.dirty = st.d + need, true
   if a > 0 and st.e > now then st.e = math.min(st.e + math.ceil(need / a), huge) end
 end
+
+-- A limiter's first call asks whether its user may run all that the scripts ever run, so that a
+-- missing right shows at once and not when the first waiter comes.
+if ARGV[#ARGV] == 'check' then
+  local k = KEYS[1] .. '?'
+  for _, try in ipairs({
+    {'DEL', k}, {'ZADD', k, 1, 'x'}, {'ZRANGE', k, 0, 0}, {'ZREVRANGE', k, 0, 0},
+    {'ZRANGEBYSCORE', k, 1, 1}, {'PEXPIRE', k, 1}, {'ZREM', k, 'x'}, {'GET', k},
+    {'SET', k, 'x', 'PX', 1}, {'DEL', k},
+  }) do
+    local reply = redis.pcall(unpack(try))
+    if type(reply) == 'table' and reply.err then
+      error('redisbucket: the user may not run ' .. try[1] .. ' on keys like ' .. k ..
+        ': see docs/redis.md for the rights that it needs (' .. reply.err .. ')', 0)
+    end
+  end
+end

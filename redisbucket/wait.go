@@ -68,7 +68,7 @@ func (l *Limiter) unserved(ctx context.Context, key string, n int, err error) er
 	case errors.As(err, new(*ended)):
 		return refused(n, 0, err)
 	}
-	return l.fallback.wait(ctx, key, n, err)
+	return l.fallback.wait(ctx, l, key, n, err)
 }
 
 func refused(n int, delay time.Duration, err error) error {
@@ -221,7 +221,7 @@ func (w *waiter) request(ctx context.Context, most int64) (told, error) {
 }
 
 func (w *waiter) keys() []string {
-	return []string{name(w.l.prefix, w.key), listName(w.l.prefix, w.key)}
+	return []string{w.l.name(w.key), w.l.listName(w.key)}
 }
 
 // leave takes the waiter off the list in the background.
