@@ -12,6 +12,10 @@ import (
 )
 
 var (
+	//go:embed short.lua
+	shortLua string
+	//go:embed takeone.lua
+	takeOneLua string
 	//go:embed state.lua
 	stateLua string
 	//go:embed list.lua
@@ -37,10 +41,11 @@ type scripts struct {
 
 // newScripts returns the scripts with preamble in front of each, which is empty outside of tests.
 func newScripts(preamble string) scripts {
-	state := preamble + stateLua
+	short := preamble + shortLua
+	state := short + stateLua
 	list := state + listLua
 	return scripts{
-		take:      newScript(state + takeLua),
+		take:      newScript(short + takeOneLua + stateLua + takeLua),
 		takeAll:   newScript(state + takeAllLua),
 		available: newScript(state + availableLua),
 		adjust:    newScript(state + adjustLua),
