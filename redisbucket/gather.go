@@ -2,7 +2,9 @@ package redisbucket
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +37,7 @@ type request struct {
 	allowed bool
 	missing int64
 	done    chan error
+	gone    atomic.Bool // the caller has left
 }
 
 // enter reports whether the caller may go at once. If so, leave must follow. If not, r waits.
@@ -110,8 +113,10 @@ func (l *Limiter) decideTogether(ctx context.Context, method string, r *request)
 	case err := <-r.done:
 		return r.allowed, r.missing, err
 	case <-ctx.Done():
+		r.gone.Store(true)
 		return false, 0, endOf(ctx)
 	case <-timer.C:
+		r.gone.Store(true)
 		return false, 0, &unavailable{method, errBudget}
 	}
 }
@@ -120,12 +125,15 @@ func (l *Limiter) decideTogether(ctx context.Context, method string, r *request)
 func (l *Limiter) hand(name string) {
 	if next := l.gates.leave(name); next != nil {
 		go func() {
-			for next != nil {
+			for ; next != nil; next = l.gates.leave(name) {
+				next = slices.DeleteFunc(next, func(r *request) bool { return r.gone.Load() })
+				if len(next) == 0 {
+					continue
+				}
 				err := l.askAll(context.Background(), "Take", next)
 				for _, r := range next {
 					r.done <- err
 				}
-				next = l.gates.leave(name)
 			}
 		}()
 	}

@@ -305,3 +305,23 @@ func TestPipelineIsNoClient(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// A Wait for more than the local share's burst takes it in parts; a Take says when to try again.
+func TestLocalShareOfLargeRequests(t *testing.T) {
+	client := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{nobody(t)}})
+	defer client.Close()
+	limit := tokenbucket.Limit{Rate: tokenbucket.PerSecond(1000), Burst: 20}
+	l := redisbucket.New(client, limit, redisbucket.WithFallback(redisbucket.LocalShare(0.25)))
+	if err := l.WaitN(t.Context(), "k", 10); err != nil {
+		t.Errorf("WaitN(10) of burst 20: %v", err)
+	}
+	if res, err := l.Take(t.Context(), "k", 10); err != nil || res.Allowed || res.RetryAfter <= 0 || res.RetryAfter == tokenbucket.Never {
+		t.Errorf("Take(10) = %+v, %v, want to be told when the server may be back", res, err)
+	}
+	if err := l.WaitN(t.Context(), "k", 21); !errors.Is(err, tokenbucket.ErrExceedsBurst) {
+		t.Errorf("WaitN(21) of burst 20: %v", err)
+	}
+	if st := l.Stats(); st.Fallbacks == 0 || st.Failures == 0 || len(st.Nodes) != 1 {
+		t.Errorf("%+v", st)
+	}
+}

@@ -66,7 +66,11 @@ func specOf(a, b, burst int64) string {
 	if a != 1 {
 		spec = binary.AppendUvarint(append(spec, 0), uint64(a))
 	}
-	spec = binary.AppendUvarint(spec, uint64(b))
+	exponent := int64(0)
+	for exponent < 15 && b%10 == 0 {
+		b, exponent = b/10, exponent+1
+	}
+	spec = binary.AppendUvarint(spec, uint64(b*16+exponent))
 	return string(binary.AppendUvarint(spec, uint64(burst)))
 }
 

@@ -15,7 +15,7 @@
 -- neither waiters nor debt nor another limit's past, is binary:
 --
 --   7 bytes  the instant at which the bucket is full, in microseconds, big endian
---   varint   0 and a, if a is not 1; then b; then the burst in tokens
+--   varints  0 and a, if a is not 1; then b as 16 * m + k for m * 10^k; then the burst in tokens
 --   bytes    what is missing beyond that instant, in units below a, big endian; none for zero
 --
 -- The other form is text: "t a b burst time d e q h s".

@@ -24,7 +24,8 @@ local function parse(v)
       a, i = varint(v, i)
       if a then b, i = varint(v, i) end
     end
-    if not b or b == 0 then return nil end
+    if not b or b < 16 then return nil end
+    b = math.floor(b / 16) * 10 ^ (b % 16)
     burst, i = varint(v, i)
     if not burst or burst == 0 or a == 0 or #v - i > 6 then return nil end
     local st = {e = 0, q = 0, h = 0, s = 0}
