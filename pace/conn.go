@@ -13,18 +13,18 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A Conn is a network connection that sends and receives no faster than its buckets allow: every byte
-// takes one token. It reads as a [Reader] does and writes as a [Writer] does.
+// A Conn is a network connection that sends and receives no faster than its buckets allow: every
+// byte takes one token. It reads as a [Reader] does and writes as a [Writer] does.
 //
-// Deadlines, Close and the end of the context interrupt Read and Write wherever they block: while they
-// wait for tokens, and in the underlying connection. Tokens for bytes that were not transferred are
-// put back.
+// Deadlines, Close and the end of the context interrupt Read and Write wherever they block: while
+// they wait for tokens, and in the underlying connection. Tokens for bytes that were not
+// transferred are put back.
 //
-// It is meant for connections that are streams of bytes. A Write to a packet connection would be split
-// into several packets.
+// It is meant for connections that are streams of bytes. A Write to a packet connection would be
+// split into several packets.
 //
-// Create one with [NewConn]; the zero Conn must not be used, nor may a Conn be copied. All methods may
-// be called by any number of goroutines at once. A Conn must be closed.
+// Create one with [NewConn]; the zero Conn must not be used, nor may a Conn be copied. All methods
+// may be called by any number of goroutines at once. A Conn must be closed.
 type Conn struct {
 	conn   net.Conn
 	ctx    context.Context         // the user's
@@ -39,9 +39,9 @@ type Conn struct {
 	mu sync.Mutex // orders SetDeadline and interrupt
 }
 
-// NewConn returns a Conn that takes one token of read for each byte that it receives from c, and one of
-// write for each byte that it sends, until ctx ends. Both may be the same bucket; a nil bucket means no
-// limit in that direction. NewConn panics if c is nil.
+// NewConn returns a Conn that takes one token of read for each byte that it receives from c, and
+// one of write for each byte that it sends, until ctx ends. Both may be the same bucket; a nil
+// bucket means no limit in that direction. NewConn panics if c is nil.
 func NewConn(ctx context.Context, c net.Conn, read, write *tokenbucket.Bucket) *Conn {
 	if c == nil {
 		panic("pace: NewConn: the connection is nil")
@@ -65,8 +65,8 @@ func (c *Conn) interrupt() {
 	_ = c.conn.SetDeadline(time.Unix(1, 0)) // a connection without deadlines cannot be interrupted
 }
 
-// Read receives at most len(p) bytes. See [Reader.Read]. If the read deadline passes while it waits,
-// the error wraps [os.ErrDeadlineExceeded]; if the Conn is closed, [net.ErrClosed].
+// Read receives at most len(p) bytes. See [Reader.Read]. If the read deadline passes while it
+// waits, the error wraps [os.ErrDeadlineExceeded]; if the Conn is closed, [net.ErrClosed].
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.reader.Read(p)
 	return n, c.opError("read", err)
@@ -91,8 +91,8 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	return n, c.opError("write", err)
 }
 
-// opError returns err as a connection of package net would: a deadline that passed and a Conn that was
-// closed are a [*net.OpError]. The end of the user's context is reported as such, wherever it
+// opError returns err as a connection of package net would: a deadline that passed and a Conn that
+// was closed are a [*net.OpError]. The end of the user's context is reported as such, wherever it
 // interrupted the call.
 func (c *Conn) opError(op string, err error) error {
 	var reason error
@@ -124,8 +124,8 @@ func (c *Conn) Close() error {
 	return c.conn.Close()
 }
 
-// CloseWrite shuts down the sending side. It returns an error that wraps [errors.ErrUnsupported] if the
-// underlying connection has no such method.
+// CloseWrite shuts down the sending side. It returns an error that wraps [errors.ErrUnsupported] if
+// the underlying connection has no such method.
 func (c *Conn) CloseWrite() error {
 	half, ok := c.conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -134,8 +134,8 @@ func (c *Conn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// CloseRead shuts down the receiving side. It returns an error that wraps [errors.ErrUnsupported] if
-// the underlying connection has no such method.
+// CloseRead shuts down the receiving side. It returns an error that wraps [errors.ErrUnsupported]
+// if the underlying connection has no such method.
 func (c *Conn) CloseRead() error {
 	half, ok := c.conn.(interface{ CloseRead() error })
 	if !ok {
@@ -153,8 +153,9 @@ func (c *Conn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
 // RemoteAddr returns the remote address of the underlying connection.
 func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
-// SetDeadline sets the deadlines of Read and Write; the zero time means none. It also applies to calls
-// that block now. A call that a deadline has interrupted may be repeated once the deadline was moved.
+// SetDeadline sets the deadlines of Read and Write; the zero time means none. It also applies to
+// calls that block now. A call that a deadline has interrupted may be repeated once the deadline
+// was moved.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return c.setDeadline(t, c.conn.SetDeadline, c.readDeadline, c.writeDeadline)
 }

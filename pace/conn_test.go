@@ -89,8 +89,8 @@ func TestConnInterruptsWait(t *testing.T) {
 	}
 }
 
-// The end of the context also interrupts a call that blocks in the underlying connection, and a later
-// deadline does not undo that.
+// The end of the context also interrupts a call that blocks in the underlying connection, and a
+// later deadline does not undo that.
 func TestConnContextInterruptsConnection(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(context.Background())
@@ -184,7 +184,8 @@ func tcpPair(t *testing.T) (client, server net.Conn) {
 	return client, server
 }
 
-// Over TCP, io.Copy from and to a file arrives whole, with and without a limit, and has cost its bytes.
+// Over TCP, io.Copy from and to a file arrives whole, with and without a limit, and has cost its
+// bytes.
 func TestConnCopiesFile(t *testing.T) {
 	const size = 1 << 20
 	data := pattern(size)
@@ -237,8 +238,8 @@ func (r *readerFrom) ReadFrom(src io.Reader) (int64, error) {
 	return r.Buffer.ReadFrom(src)
 }
 
-// io.Copy keeps the ReadFrom of the destination, a chunk at a time, and reports its error and that of
-// the source.
+// io.Copy keeps the ReadFrom of the destination, a chunk at a time, and reports its error and that
+// of the source.
 func TestCopyUsesReadFrom(t *testing.T) {
 	data := pattern(200_000)
 	for _, copies := range []func(dst io.Writer, src io.Reader, b *tokenbucket.Bucket) (int64, error){

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A deadline is the deadline of one direction of a Conn, as a context that ends when it passes, for the
-// cause os.ErrDeadlineExceeded. The context itself has no deadline: that of a Conn may be moved while
-// somebody waits, so a wait must not fail before it has really passed. All methods are safe for
-// concurrent use.
+// A deadline is the deadline of one direction of a Conn, as a context that ends when it passes, for
+// the cause os.ErrDeadlineExceeded. The context itself has no deadline: that of a Conn may be moved
+// while somebody waits, so a wait must not fail before it has really passed. All methods are safe
+// for concurrent use.
 type deadline struct {
 	parent context.Context
 

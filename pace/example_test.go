@@ -12,7 +12,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/pace"
 )
 
-// A list of jobs is worked through by up to four at once, and no more than 1000 of them are started in a second.
+// A list of jobs is worked through by up to four at once, and no more than 1000 of them are started
+// in a second.
 func Example() {
 	bucket := tokenbucket.New(tokenbucket.PerSecond(1000), 1)
 	group, _ := pace.NewGroup(context.Background(), bucket, 4)
@@ -23,7 +24,7 @@ func Example() {
 			return nil
 		})
 		if err != nil {
-			break // the group has ended, and Wait tells why
+			break // the group has ended; Wait returns the reason
 		}
 	}
 	fmt.Println(group.Wait(), sum.Load())
@@ -130,7 +131,8 @@ func ExampleForEach() {
 	// Output: <nil> 3
 }
 
-// The results come in the order of the input. An error is the matter of its item; the loop decides whether to go on.
+// The results come in the order of the input. An error is the matter of its item; the loop decides
+// whether to go on.
 func ExampleMap() {
 	numbers := slices.Values([]int{6, 3, 0, 2})
 	results := pace.Map(context.Background(), numbers, func(_ context.Context, n int) (int, error) {

@@ -10,16 +10,17 @@ import (
 )
 
 const (
-	// chunkTime is how much of the bucket's refill one chunk takes when the bucket is empty. Shorter
-	// chunks flow more evenly and share a bucket better; longer ones cost fewer system calls.
+	// chunkTime is how much of the bucket's refill one chunk takes when the bucket is empty.
+	// Shorter chunks flow more evenly and share a bucket better; longer ones cost fewer system
+	// calls.
 	chunkTime = 10 * time.Millisecond
 
 	// maxChunk bounds a chunk, in bytes, so that one large buffer does not take a whole burst that
 	// others wait for. It is also about what a system call moves at once.
 	maxChunk = 64 << 10
 
-	// copyChunk is how many bytes ReadFrom and WriteTo ask for at once. At a finite rate they get at
-	// most maxChunk; without a limit, a larger chunk saves calls.
+	// copyChunk is how many bytes ReadFrom and WriteTo ask for at once. At a finite rate they get
+	// at most maxChunk; without a limit, a larger chunk saves calls.
 	copyChunk = 1 << 20
 
 	// limitCheck is how often a waiting flow looks whether its limit was changed. The bucket itself
@@ -28,8 +29,8 @@ const (
 	limitCheck = time.Second
 )
 
-// A flow moves bytes at the price of one token each. It takes the tokens for a chunk, lets the caller
-// move at most as many bytes, and puts back the tokens of the bytes that were not moved.
+// A flow moves bytes at the price of one token each. It takes the tokens for a chunk, lets the
+// caller move at most as many bytes, and puts back the tokens of the bytes that were not moved.
 //
 // A flow is safe for concurrent use. Flows that share a bucket are served first come, first served,
 // a chunk at a time.
@@ -44,8 +45,9 @@ type grant struct {
 	tokens int // taken for it: equal to size, or 0 if nothing limits the flow
 }
 
-// acquire waits until tokens for some of want bytes have been taken. It takes what is there, at most
-// maxChunk; if that is less than chunkTime's worth, it waits for the rest of that. want is positive.
+// acquire waits until tokens for some of want bytes have been taken. It takes what is there, at
+// most maxChunk; if that is less than chunkTime's worth, it waits for the rest of that. want is
+// positive.
 func (f *flow) acquire(want int) (grant, error) {
 	ctx := f.context()
 	if ctx.Err() != nil {
@@ -57,7 +59,8 @@ func (f *flow) acquire(want int) (grant, error) {
 		}
 		limit := f.bucket.Limit()
 		if limit.Rate == tokenbucket.Inf() {
-			return grant{size: want}, nil // no tokens: putting some back under a later limit would mint them
+			// No tokens: putting some back under a later limit would mint them.
+			return grant{size: want}, nil
 		}
 		most := min(want, maxChunk, max(limit.Burst, 1))
 		n := f.bucket.TakeAvailable(most)
@@ -83,8 +86,8 @@ func evenChunk(rate tokenbucket.Rate) int {
 
 var errLimitChanged = errors.New("pace: the limit was changed")
 
-// wait waits for n tokens. It returns an error that wraps errLimitChanged if the bucket's limit is no
-// longer the one that n was computed from.
+// wait waits for n tokens. It returns an error that wraps errLimitChanged if the bucket's limit is
+// no longer the one that n was computed from.
 func (f *flow) wait(ctx context.Context, n int, limit tokenbucket.Limit) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -103,15 +106,15 @@ func (f *flow) wait(ctx context.Context, n int, limit tokenbucket.Limit) error {
 	return f.bucket.WaitN(ctx, n)
 }
 
-// retry reports whether a wait failed only because the limit was changed meanwhile. The zero Bucket,
-// which has no burst at all, refuses every chunk.
+// retry reports whether a wait failed only because the limit was changed meanwhile. The zero
+// Bucket, which has no burst at all, refuses every chunk.
 func (f *flow) retry(err error) bool {
 	return errors.Is(err, errLimitChanged) ||
 		errors.Is(err, tokenbucket.ErrExceedsBurst) && f.bucket.Limit().Burst > 0
 }
 
-// move calls op, which moves at most g.size bytes and returns how many it did, and settles the grant.
-// If op panics or calls runtime.Goexit, all tokens are put back.
+// move calls op, which moves at most g.size bytes and returns how many it did, and settles the
+// grant. If op panics or calls runtime.Goexit, all tokens are put back.
 func (f *flow) move(g grant, op func() (int, error)) (moved int, err error) {
 	defer func() { f.settle(g, min(max(moved, 0), g.size)) }()
 	return op()
@@ -119,9 +122,9 @@ func (f *flow) move(g grant, op func() (int, error)) (moved int, err error) {
 
 // settle puts back the tokens of g for which no bytes were moved.
 //
-// If moving the bytes took long, the bucket may have been refilled meanwhile, and with the tokens of g
-// it would hold more than its burst: a source that was idle would be followed by the chunk and then a
-// whole burst. So the tokens beyond the burst are charged. Fractions of a token are not.
+// If moving the bytes took long, the bucket may have been refilled meanwhile, and with the tokens
+// of g it would hold more than its burst: a source that was idle would be followed by the chunk and
+// then a whole burst. So the tokens beyond the burst are charged. Fractions of a token are not.
 func (f *flow) settle(g grant, moved int) {
 	if g.tokens == 0 {
 		return
@@ -134,8 +137,8 @@ func (f *flow) settle(g grant, moved int) {
 	}
 }
 
-// copy lets dst read src to its end, a chunk at a time, so that dst can use whatever shortcut it has
-// for src, such as sendfile.
+// copy lets dst read src to its end, a chunk at a time, so that dst can use whatever shortcut it
+// has for src, such as sendfile.
 func (f *flow) copy(dst io.ReaderFrom, src io.Reader) (total int64, err error) {
 	for {
 		g, err := f.acquire(copyChunk)

@@ -68,7 +68,8 @@ func TestGroupGoN(t *testing.T) {
 	})
 }
 
-// Everybody's jobs together keep to the bucket, and each is started at an instant at which a token comes.
+// The jobs of all callers together keep to the bucket, and each is started at an instant at which a token
+// comes.
 func TestGroupManyCallers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const callers, each = 20, 50
@@ -206,7 +207,7 @@ func TestGroupAlreadyDone(t *testing.T) {
 	}
 }
 
-// What a bucket refuses is told at once and by Wait, keeps no slot, and is not the end of the group.
+// A refusal of the bucket is returned at once and by Wait, keeps no slot, and does not end the group.
 func TestGroupRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -253,7 +254,8 @@ func TestGroupFirstError(t *testing.T) {
 	})
 }
 
-// When a job fails, the group is cancelled while the job still has its slot: nobody can start another one in between.
+// When a job fails, the group is cancelled while the job still has its slot: nobody can start
+// another one in between.
 func TestGroupStartsNothingAfterAnError(t *testing.T) {
 	g, _ := NewGroup(context.Background(), unlimited(), 1)
 	cancel, free := g.runner.cancel, false

@@ -79,8 +79,8 @@ func TestPanicPutsTokensBack(t *testing.T) {
 	}
 }
 
-// The end of the context ends a wait at once. The bytes before it are moved and paid, the others are
-// neither.
+// The end of the context ends a wait at once. The bytes before it are moved and paid, the others
+// are neither.
 func TestContextEndsWait(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -185,8 +185,9 @@ func moody(random *rand.Rand, most int) (n int, err error) {
 	return n, err
 }
 
-// FuzzStreams compares throttled reading and writing with plain io, for any limit, size of buffer, and
-// sequence of short results and errors: the bytes are the same, in order, and as many tokens are gone.
+// FuzzStreams compares throttled reading and writing with plain io, for any limit, size of buffer,
+// and sequence of short results and errors: the bytes are the same, in order, and as many tokens
+// are gone.
 func FuzzStreams(f *testing.F) {
 	f.Add(uint64(1), uint32(0), uint32(0), uint32(100))
 	f.Add(uint64(2), uint32(100), uint32(7), uint32(1000))

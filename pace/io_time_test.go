@@ -12,7 +12,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// After the burst, bytes flow evenly: in chunks of 10 ms of refill, whatever the size of the buffer.
+// After the burst, bytes flow evenly: in chunks of 10 ms of refill, whatever the size of the
+// buffer.
 var timings = []struct {
 	name   string
 	rate   tokenbucket.Rate
@@ -34,7 +35,7 @@ var timings = []struct {
 
 func TestReaderTimes(t *testing.T) {
 	for _, c := range timings {
-		if c.name == "burst, then chunks" { // a Read does not know how much is left: the last chunk is whole
+		if c.name == "burst, then chunks" { // a Read does not know that less than a chunk is left
 			c.want, c.end = "30@0s 10@10ms 10@20ms 5@30ms", 35*time.Millisecond
 		}
 		t.Run(c.name, func(t *testing.T) {

@@ -19,14 +19,14 @@ type jobs struct {
 	started, failed, refused uint64
 }
 
-// Stats are the figures of a [Group] or a [KeyedGroup] at one instant. Each job that was handed over, by
-// a Go or a TryGo, is counted once in Waiting, Started or Refused.
+// Stats are the figures of a [Group] or a [KeyedGroup] at one instant. Each job that was handed
+// over, by a Go or a TryGo, is counted once in Waiting, Started or Refused.
 type Stats struct {
 	Waiting int    // jobs that queue, or whose Go blocks
 	Running int    // jobs that have been started and have not returned
 	Started uint64 // jobs that have been started
 	Failed  uint64 // of those, the jobs that returned an error, panicked, or called runtime.Goexit
-	Refused uint64 // jobs that were not started: Go or the queue had an error, or TryGo returned false
+	Refused uint64 // jobs that were not started: an error of Go or the queue, a false TryGo
 }
 
 func (j *jobs) stats() Stats {
@@ -57,7 +57,8 @@ func (j *jobs) refuse() {
 	j.closeIfIdleLocked()
 }
 
-// start counts an admitted job that is started. Its goroutine must call finish, and then helperDone.
+// start counts an admitted job that is started. Its goroutine must call finish, and then
+// helperDone.
 func (j *jobs) start() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -66,8 +67,8 @@ func (j *jobs) start() {
 	j.started++
 }
 
-// finish counts a started job that has ended, with err or, if that is nil, well. Its goroutine counts
-// as a helper from then on: it still has to release its slot.
+// finish counts a started job that has ended, with err or, if that is nil, well. Its goroutine
+// counts as a helper from then on: it still has to release its slot.
 func (j *jobs) finish(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -106,8 +107,8 @@ func (j *jobs) wait() {
 	<-idle
 }
 
-// closeIfIdleLocked closes the group at the instant at which its last job is gone and a wait is under
-// way. Closing it only when the waiter has woken would admit jobs in between.
+// closeIfIdleLocked closes the group at the instant at which its last job is gone and a wait is
+// under way. Closing it only when the waiter has woken would admit jobs in between.
 func (j *jobs) closeIfIdleLocked() {
 	if j.waiters > 0 && !j.closed && j.waiting+j.running+j.helpers == 0 {
 		j.closed = true

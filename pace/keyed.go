@@ -8,13 +8,14 @@ import (
 )
 
 // A KeyedGroup is a [Group] in which each job belongs to a key and takes its tokens from the key's
-// bucket. Jobs that have to wait for tokens queue in the group: they delay no job of another key, and
-// they hold no slot. The jobs of one key are started in the order in which they were handed over; the
-// keys take turns at the slots.
+// bucket. Jobs that have to wait for tokens queue in the group: they delay no job of another key,
+// and they hold no slot. The jobs of one key are started in the order in which they were handed
+// over; the keys take turns at the slots.
 //
 // Create one with [NewKeyedGroup]; the zero KeyedGroup must not be used, nor may a KeyedGroup be
-// copied. All methods may be called by any number of goroutines at once. A KeyedGroup serves one task:
-// once Wait has returned, it refuses every job. Wait must be called, to release the group's context.
+// copied. All methods may be called by any number of goroutines at once. A KeyedGroup serves one
+// task: once Wait has returned, it refuses every job. Wait must be called, to release the group's
+// context.
 type KeyedGroup[K comparable] struct {
 	runner *runner
 	keyed  *tokenbucket.Keyed[K]
@@ -22,8 +23,8 @@ type KeyedGroup[K comparable] struct {
 	queues queues[K]
 }
 
-// defaultQueue bounds the queued jobs without an option. A queued job takes 64 bytes besides what its
-// func refers to, and a key that has any, with its goroutine and its place at the bucket, 6 KiB
+// defaultQueue bounds the queued jobs without an option. A queued job takes 64 bytes besides what
+// its func refers to, and a key that has any, with its goroutine and its place at the bucket, 6 KiB
 // (measured on amd64). At worst, with as many keys as jobs, that is 6 MiB in all.
 const defaultQueue = 1000
 
@@ -38,17 +39,17 @@ type keyedOption func(*keyedSettings)
 
 func (o keyedOption) applyKeyed(s *keyedSettings) { o(s) }
 
-// WithQueue bounds how many jobs a [KeyedGroup] queues, of all keys together, and so the memory that
-// they take. Beyond it Go blocks. The default is 1000. WithQueue panics if n is less than 1.
+// WithQueue bounds how many jobs a [KeyedGroup] queues, of all keys together, and so the memory
+// that they take. Beyond it Go blocks. The default is 1000. WithQueue panics if n is less than 1.
 func WithQueue(n int) KeyedOption {
 	mustAtLeast("WithQueue", "n", n, 1)
 	return keyedOption(func(s *keyedSettings) { s.queue = n })
 }
 
-// NewKeyedGroup returns a KeyedGroup that runs at most concurrency jobs at once, of all keys together,
-// and starts each with tokens of its key in k. It also returns the context that the jobs are given,
-// which ends when a job fails or panics, or Wait returns. NewKeyedGroup panics if k is nil or
-// concurrency is less than 1.
+// NewKeyedGroup returns a KeyedGroup that runs at most concurrency jobs at once, of all keys
+// together, and starts each with tokens of its key in k. It also returns the context that the jobs
+// are given, which ends when a job fails or panics, or Wait returns. NewKeyedGroup panics if k is
+// nil or concurrency is less than 1.
 func NewKeyedGroup[K comparable](ctx context.Context, k *tokenbucket.Keyed[K], concurrency int, opts ...KeyedOption) (*KeyedGroup[K], context.Context) {
 	if k == nil {
 		panic("pace: NewKeyedGroup: the Keyed is nil")
@@ -69,14 +70,15 @@ func NewKeyedGroup[K comparable](ctx context.Context, k *tokenbucket.Keyed[K], c
 // Go starts f with one token of key. See [KeyedGroup.GoN].
 func (g *KeyedGroup[K]) Go(key K, f func(context.Context) error) error { return g.GoN(key, 1, f) }
 
-// GoN starts f with n tokens of key: at once if that can be done, otherwise f queues, and is started
-// as soon as its tokens and a slot are there. GoN does not wait for that, unless as many jobs queue as
-// [WithQueue] allows: then it blocks until one of them, or f itself, has been started.
+// GoN starts f with n tokens of key: at once if that can be done, otherwise f queues, and is
+// started as soon as its tokens and a slot are there. GoN does not wait for that, unless as many
+// jobs queue as [WithQueue] allows: then it blocks until one of them, or f itself, has been
+// started.
 //
 // An error means that f was not started and will not be, and that nothing was taken: the group's
 // context has ended or, only if GoN had to block, the bucket refused. See [Group.GoN] for both. A
-// queued job is refused for the same reasons when its turn comes. Wait returns the first of all these
-// errors, if no job fails. GoN panics if n is negative or f is nil.
+// queued job is refused for the same reasons when its turn comes. Wait returns the first of all
+// these errors, if no job fails. GoN panics if n is negative or f is nil.
 func (g *KeyedGroup[K]) GoN(key K, n int, f func(context.Context) error) error {
 	mustAtLeast("GoN", "n", n, 0)
 	mustJob("GoN", f)
@@ -114,10 +116,10 @@ func (g *KeyedGroup[K]) tryStart(cost keyTokens[K], f func(context.Context) erro
 	return g.runner.tryStart(cost, f)
 }
 
-// Wait waits until all jobs, including those that queue, have returned or were refused, then ends the
-// group's context. It returns the first error of a job, or else the first reason why Go, GoN or the
-// queue refused one. If a job panicked, Wait panics with a [*PanicError]. See [Group.Wait] for calls of
-// Go beside it.
+// Wait waits until all jobs, including those that queue, have returned or were refused, then ends
+// the group's context. It returns the first error of a job, or else the first reason why Go, GoN or
+// the queue refused one. If a job panicked, Wait panics with a [*PanicError]. See [Group.Wait] for
+// calls of Go beside it.
 func (g *KeyedGroup[K]) Wait() error { return g.runner.wait() }
 
 // Stats returns the group's figures at one instant.
@@ -125,8 +127,8 @@ func (g *KeyedGroup[K]) Stats() Stats { return g.runner.jobs.stats() }
 
 // queue appends j, an admitted job, to the queue of its key, and blocks while too many jobs queue.
 //
-// A blocked j queues too, and so it may be started before there is a place for it. Otherwise the jobs
-// of a slow key that fill the queue would delay a job that only needs a slot.
+// A blocked j queues too, and so it may be started before there is a place for it. Otherwise the
+// jobs of a slow key that fill the queue would delay a job that only needs a slot.
 func (g *KeyedGroup[K]) queue(key K, j *queuedJob) error {
 	if g.places.TryAcquire(1) {
 		j.hasPlace = true
@@ -225,8 +227,8 @@ func (g *KeyedGroup[K]) leave(j *queuedJob, err error) bool {
 	return true
 }
 
-// abandon refuses j and all jobs behind it, after a panic in their service: of a func for limits, or
-// of the bucket's clock.
+// abandon refuses j and all jobs behind it, after a panic in their service: of a func for limits,
+// or of the bucket's clock.
 func (g *KeyedGroup[K]) abandon(key K, jobs *queue, j *queuedJob) {
 	for ; j != nil; j = g.queues.pop(key, jobs) {
 		if g.leave(j, contextError(g.runner.ctx)) {

@@ -54,7 +54,7 @@ func TestKeyedGroup100000Jobs(t *testing.T) {
 			t.Errorf("Wait: %v, %d of %d were started", err, started.Load(), jobs)
 		}
 		if len(g.queues.byKey) != 0 || !g.places.TryAcquire(queue) {
-			t.Error("lines are left, or room is missing")
+			t.Error("queues are left, or room is missing")
 		}
 	})
 }

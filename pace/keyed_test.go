@@ -28,7 +28,8 @@ func mustGo[K comparable](t *testing.T, g *KeyedGroup[K], key K, f func(context.
 	}
 }
 
-// Each key's jobs are started at the instants at which its tokens come, in order, and Go does not wait for them.
+// Each key's jobs are started at the instants at which its tokens come, in order, and Go does not
+// wait for them.
 func TestKeyedGroupStartsWhenTokensCome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		rates := map[string]int{"a": 10, "b": 4}
@@ -51,7 +52,7 @@ func TestKeyedGroupStartsWhenTokensCome(t *testing.T) {
 	})
 }
 
-// With one slot for all, a key that has to wait an hour holds up nobody.
+// With one slot for all, a key that has to wait an hour delays no other.
 func TestKeyedGroupSlowKeyHoldsNoSlot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newEventLog()
@@ -70,8 +71,8 @@ func TestKeyedGroupSlowKeyHoldsNoSlot(t *testing.T) {
 	})
 }
 
-// Tokens are taken when the job starts, not while it waits for a slot: otherwise the bucket would be full again behind the
-// job that waits, and two would start at once.
+// Tokens are taken when the job starts, not while it waits for a slot: otherwise the bucket would
+// be full again behind the job that waits, and two would start at once.
 func TestKeyedGroupNoBurstAfterSlots(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d, k := newEventLog(), perSecond(1)
@@ -90,7 +91,8 @@ func TestKeyedGroupNoBurstAfterSlots(t *testing.T) {
 	})
 }
 
-// Somebody else may take the tokens while a job waits for its slot. Then it waits for more, without the slot.
+// Another user of the bucket may take the tokens while a job waits for its slot. Then it waits for more, without
+// the slot.
 func TestKeyedGroupTokensTakenByOthers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d, k := newEventLog(), perSecond(1)
@@ -108,7 +110,7 @@ func TestKeyedGroupTokensTakenByOthers(t *testing.T) {
 	})
 }
 
-// Go blocks while the queue is full, until one of the jobs in it has been started.
+// Go blocks while the queue is full, until one of its jobs has been started.
 func TestKeyedGroupQueueFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newEventLog()
@@ -136,8 +138,8 @@ func TestKeyedGroupQueueFull(t *testing.T) {
 	})
 }
 
-// A Go that is blocked returns also when its own job is started: the jobs of a slow key that fill the queue do not hold up
-// one that needs just a slot.
+// A Go that is blocked returns also when its own job is started: the jobs of a slow key that fill
+// the queue do not delay one that only needs a slot.
 func TestKeyedGroupBlockedGoStarts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -156,7 +158,8 @@ func TestKeyedGroupBlockedGoStarts(t *testing.T) {
 	})
 }
 
-// The end of the group ends a Go that is blocked, at once, and the jobs that queue never start; Wait tells so.
+// The end of the group ends a Go that is blocked, at once, and the jobs that queue never start;
+// Wait returns the reason.
 func TestKeyedGroupCancelled(t *testing.T) {
 	for _, end := range []string{"parent", "job fails"} {
 		t.Run(end, func(t *testing.T) {
@@ -206,7 +209,7 @@ func TestKeyedGroupCancelledBeforeSlot(t *testing.T) {
 	})
 }
 
-// What can't be started is left out, others are not, and Wait tells.
+// A job that cannot be started is refused, others are not, and Wait returns the reason.
 func TestKeyedGroupRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -242,7 +245,8 @@ func TestKeyedGroupRefusedWhileBlocked(t *testing.T) {
 	})
 }
 
-// A Go that was blocked has given its job up at the instant at which the tokens came: they are put back, and the slot.
+// A Go that was blocked has given its job up at the instant at which the tokens came: they are put
+// back, and the slot.
 func TestKeyedGroupGivenUpTooLate(t *testing.T) {
 	k := perHour()
 	g, _ := NewKeyedGroup(context.Background(), k, 1)
@@ -307,7 +311,8 @@ func TestKeyedGroupPanics(t *testing.T) {
 	}
 }
 
-// A func for limits that panics where the queue is served reaches Wait as well, and a Go that is blocked returns.
+// A func for limits that panics where the queue is served reaches Wait as well, and a Go that is
+// blocked returns.
 func TestKeyedGroupLimitPanics(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := tokenbucket.NewKeyedFunc(func(key string) tokenbucket.Limit {
@@ -326,7 +331,7 @@ func TestKeyedGroupLimitPanics(t *testing.T) {
 	})
 }
 
-// Keys that are not equal to themselves share a bucket and a line.
+// Keys that are not equal to themselves share a bucket and a queue.
 func TestKeyedGroupNaN(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newEventLog()
@@ -339,7 +344,7 @@ func TestKeyedGroupNaN(t *testing.T) {
 		}
 		d.want(t, "0@0s 1@1s 2@2s 3@3s")
 		if g.queues.unequal != nil || len(g.queues.byKey) != 0 {
-			t.Error("lines are left")
+			t.Error("queues are left")
 		}
 	})
 }

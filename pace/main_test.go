@@ -19,7 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errBoom = errors.New("boom")
 
-// bubble runs f in a synctest bubble: time is exact, and f fails if a goroutine that it started is left.
+// bubble runs f in a synctest bubble: time is exact, and f fails if a goroutine that it started is
+// left.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)

@@ -7,25 +7,25 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Map returns a sequence of the results of f for the items of seq: what f returned, and its error. They
-// come in the order of seq or, with [WithCompletionOrder], as they are completed. Map calls f in the
-// order of seq, each time in its own goroutine. At most as many calls run at once as [WithConcurrency]
-// allows, and they start no more often than [WithBucket] allows.
+// Map returns a sequence of the results of f for the items of seq: what f returned, and its error.
+// They come in the order of seq or, with [WithCompletionOrder], as they are completed. Map calls f
+// in the order of seq, each time in its own goroutine. At most as many calls run at once as
+// [WithConcurrency] allows, and they start no more often than [WithBucket] allows.
 //
-// An error of f is yielded in the place of its item, with the result that f returned beside it, and Map
-// goes on. The loop decides whether an error ends it, by break. If ctx ends or the bucket refuses
-// before all of seq was started, Map yields the results of what was started and then one pair more: a
-// zero Out, and an error that wraps the reason; see [Group.GoN]. So a loop that has seen no error has
-// seen the result of every item.
+// An error of f is yielded in the place of its item, with the result that f returned beside it, and
+// Map goes on. The loop decides whether an error ends it, by break. If ctx ends or the bucket
+// refuses before all of seq was started, Map yields the results of what was started and then one
+// pair more: a zero Out, and an error that wraps the reason; see [Group.GoN]. So a loop that has
+// seen no error has seen the result of every item.
 //
 // Map takes nothing from seq before the loop begins. During the loop it is ahead by at most as many
-// items as WithConcurrency and [WithBuffer] allow, plus one, so seq may be infinite. Leaving the loop,
-// in any way, ends the context that f is given and waits until all calls have returned. seq runs in its
-// own goroutine, and leaving the loop also waits until seq is at its next item.
+// items as WithConcurrency and [WithBuffer] allow, plus one, so seq may be infinite. Leaving the
+// loop, in any way, ends the context that f is given and waits until all calls have returned. seq
+// runs in its own goroutine, and leaving the loop also waits until seq is at its next item.
 //
-// A panic in f or in seq ends everything and then leaves the loop as a [*PanicError]. The sequence may
-// be looped over again if seq may, and by several goroutines at once; every loop starts anew. Map
-// panics if f is nil.
+// A panic in f or in seq ends everything and then leaves the loop as a [*PanicError]. The sequence
+// may be looped over again if seq may, and by several goroutines at once; every loop starts anew.
+// Map panics if f is nil.
 func Map[In, Out any](ctx context.Context, seq iter.Seq[In], f func(context.Context, In) (Out, error), opts ...MapOption) iter.Seq2[Out, error] {
 	if f == nil {
 		panic("pace: Map: the func is nil")
@@ -39,8 +39,8 @@ func Map[In, Out any](ctx context.Context, seq iter.Seq[In], f func(context.Cont
 	}
 }
 
-// A mapLoop is one loop over a Map. Its feeder, a goroutine, starts the jobs; the goroutine of the loop
-// takes the results.
+// A mapLoop is one loop over a Map. Its feeder, a goroutine, starts the jobs; the goroutine of the
+// loop takes the results.
 //
 // The feeder takes one unit of ahead for each job, and the loop returns it when it is done with the
 // result. So there is always room in results and in each pending, and sending to them never blocks.
@@ -50,9 +50,9 @@ type mapLoop[In, Out any] struct {
 	f      func(context.Context, In) (Out, error)
 	ahead  *semaphore.Weighted
 
-	// results holds a pending result for each item, in the order in which they are to be yielded. In
-	// the order of the input it is sent when the job is started, otherwise when the job has ended. The
-	// feeder closes results when all jobs have ended.
+	// results holds a pending result for each item, in the order in which they are to be yielded.
+	// In the order of the input it is sent when the job is started, otherwise when the job has
+	// ended. The feeder closes results when all jobs have ended.
 	results chan pending[Out]
 }
 
@@ -65,8 +65,8 @@ type result[Out any] struct {
 	crashed bool // f did not return
 }
 
-// maxAhead bounds how far a mapLoop works ahead, since results is allocated at once, with 8 bytes an
-// item, and a caller may ask for math.MaxInt.
+// maxAhead bounds how far a mapLoop works ahead, since results is allocated at once, with 8 bytes
+// an item, and a caller may ask for math.MaxInt.
 const maxAhead = 1 << 16
 
 func newMapLoop[In, Out any](ctx context.Context, f func(context.Context, In) (Out, error), s settings) *mapLoop[In, Out] {

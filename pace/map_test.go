@@ -32,7 +32,7 @@ func show[Out any](results iter.Seq2[Out, error]) string {
 	return strings.Join(lines, " ")
 }
 
-// sleepSort takes so many seconds for each item as it says, and fails for multiples of 3.
+// sleepSort takes as many seconds as its item says, and fails for multiples of 3.
 func sleepSort(ctx context.Context, seconds int) (string, error) {
 	out := fmt.Sprintf("r%d", seconds)
 	if err := pause(ctx, time.Duration(seconds)*time.Second); err != nil {
@@ -82,7 +82,7 @@ func TestMapStartsWhenTokensCome(t *testing.T) {
 			d.record(i)
 			return i, nil
 		}, WithBucket(tokenbucket.New(tokenbucket.PerSecond(10), 1)), WithBuffer(9)) {
-			if time.Sleep(70 * time.Millisecond); err != nil { // a loop that is slow, but not too slow
+			if time.Sleep(70 * time.Millisecond); err != nil { // a slow loop
 				t.Error(err)
 			}
 		}
@@ -90,8 +90,8 @@ func TestMapStartsWhenTokensCome(t *testing.T) {
 	})
 }
 
-// An infinite sequence is pulled no further than allowed ahead of the loop, however slow that is, and not at all before it
-// begins. Leaving the loop ends everything.
+// An infinite sequence is pulled no further than allowed ahead of the loop, however slow that is,
+// and not at all before it begins. Leaving the loop ends everything.
 func TestMapBackPressure(t *testing.T) {
 	for _, c := range []struct {
 		slots, buffer int
@@ -111,7 +111,7 @@ func TestMapBackPressure(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						synctest.Wait() // for everybody else to have gone as far as they may
+						synctest.Wait() // until the feeder has gone as far as it may
 						if want := int64(seen + c.slots + c.buffer + 1); s.pulled.Load() != want {
 							t.Fatalf("%d were pulled when the loop had done %d, want %d", s.pulled.Load(), seen, want)
 						}
@@ -128,7 +128,8 @@ func TestMapBackPressure(t *testing.T) {
 	}
 }
 
-// Leaving the loop cancels the jobs that run and waits for them, wherever the feeder is; also when it is left by a panic.
+// Leaving the loop cancels the jobs that run and waits for them, wherever the feeder is; also when
+// it is left by a panic.
 func TestMapLeft(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -187,7 +188,7 @@ func TestMapLeft(t *testing.T) {
 	}
 }
 
-// When the context ends, what was started is yielded, and then the reason why that is not all.
+// When the context ends, Map yields the results of what was started, and then the reason.
 func TestMapCancelled(t *testing.T) {
 	for _, order := range [][]MapOption{nil, {WithCompletionOrder()}} {
 		bubble(t, func(t *testing.T) {
@@ -247,8 +248,8 @@ func TestMapRefused(t *testing.T) {
 	}
 }
 
-// A panic of a job or of the sequence leaves the loop after the results before it, when nothing runs any more; also if the
-// loop is about to be left.
+// A panic of a job or of the sequence leaves the loop after the results before it, when nothing
+// runs any more; also if the loop is about to be left.
 func TestMapPanics(t *testing.T) {
 	seqPanics := func(yield func(int) bool) { _ = yield(0) && yield(1); panic(errBoom) }
 	jobPanics := func(ctx context.Context, i int) (int, error) {
@@ -340,7 +341,7 @@ func TestMap100000(t *testing.T) {
 	}
 }
 
-// Several loops over one Map at once, left at random, have nothing to do with each other.
+// Several loops over one Map at once, left at random, do not affect one another.
 func TestMapStress(t *testing.T) {
 	rounds := 300
 	if testing.Short() {

@@ -45,31 +45,31 @@ func (o option) apply(s *settings)    { o(s) }
 func (option) forEachOption()         {}
 func (o mapOption) apply(s *settings) { o(s) }
 
-// WithBucket makes every job take a token of b before it starts. By default a job starts as soon as a
-// slot is free. WithBucket panics if b is nil.
+// WithBucket makes every job take a token of b before it starts. By default a job starts as soon as
+// a slot is free. WithBucket panics if b is nil.
 func WithBucket(b *tokenbucket.Bucket) Option {
 	mustBucket("WithBucket", b)
 	return option(func(s *settings) { s.cost = bucketTokens{b, 1} })
 }
 
-// WithConcurrency bounds how many jobs run at once. The default is [runtime.GOMAXPROCS], which suits
-// jobs that compute; jobs that wait for a network or a disk need more. WithConcurrency panics if n is
-// less than 1.
+// WithConcurrency bounds how many jobs run at once. The default is [runtime.GOMAXPROCS], which
+// suits jobs that compute; jobs that wait for a network or a disk need more. WithConcurrency panics
+// if n is less than 1.
 func WithConcurrency(n int) Option {
 	mustAtLeast("WithConcurrency", "n", n, 1)
 	return option(func(s *settings) { s.concurrency = n })
 }
 
-// WithCompletionOrder makes [Map] yield results in the order in which they are completed, each as soon
-// as it is there, instead of in the order of the input.
+// WithCompletionOrder makes [Map] yield results in the order in which they are completed, each as
+// soon as it is there, instead of in the order of the input.
 func WithCompletionOrder() MapOption {
 	return mapOption(func(s *settings) { s.completionOrder = true })
 }
 
-// WithBuffer bounds how far [Map] works ahead of the loop over its results: by n more items than may
-// run at once. These are results that wait for the loop or, in the order of the input, for an earlier
-// result. The default is as many as may run at once. Together they are at most 65536. WithBuffer panics
-// if n is negative.
+// WithBuffer bounds how far [Map] works ahead of the loop over its results: by n more items than
+// may run at once. These are results that wait for the loop or, in the order of the input, for an
+// earlier result. The default is as many as may run at once. Together they are at most 65536.
+// WithBuffer panics if n is negative.
 func WithBuffer(n int) MapOption {
 	mustAtLeast("WithBuffer", "n", n, 0)
 	return mapOption(func(s *settings) { s.buffer = n })

@@ -7,9 +7,9 @@ import (
 	"runtime/debug"
 )
 
-// PanicError is a panic in a job. It is raised again in the goroutine that waits for the job, and it is
-// the cause of the context that the other jobs were given. This package makes them, as pointers; the
-// zero PanicError means nothing. A PanicError must not be changed.
+// PanicError is a panic in a job. It is raised again in the goroutine that waits for the job, and
+// it is the cause of the context that the other jobs were given. This package makes them, as
+// pointers; the zero PanicError means nothing. A PanicError must not be changed.
 type PanicError struct {
 	Value any    // the value that the job panicked with
 	Stack []byte // the stack of the job's goroutine, in the format of runtime/debug.Stack
@@ -33,9 +33,9 @@ type crash struct {
 	panicked *PanicError // nil means that it called runtime.Goexit
 }
 
-// caught records the end of a job that did not return, and returns it as an error. recovered is what
-// recover returned: nil after a runtime.Goexit. The deferred func that recovered must call caught
-// itself, while the stack is still that of the panic.
+// caught records the end of a job that did not return, and returns it as an error. recovered is
+// what recover returned: nil after a runtime.Goexit. The deferred func that recovered must call
+// caught itself, while the stack is still that of the panic.
 func (r *runner) caught(recovered any) error {
 	if recovered == nil {
 		r.crashed.CompareAndSwap(nil, &crash{})

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// queues holds the jobs of a KeyedGroup that have not been started, in a queue for each key that has
-// any. The zero queues is empty and ready for use. All methods are safe for concurrent use.
+// queues holds the jobs of a KeyedGroup that have not been started, in a queue for each key that
+// has any. The zero queues is empty and ready for use. All methods are safe for concurrent use.
 type queues[K comparable] struct {
 	mu    sync.Mutex
 	byKey map[K]*queue
@@ -16,8 +16,8 @@ type queues[K comparable] struct {
 	unequal *queue
 }
 
-// A queue holds the jobs of one key, first come, first served. The job that the queue's goroutine is
-// trying to start belongs to the queue although it is not linked.
+// A queue holds the jobs of one key, first come, first served. The job that the queue's goroutine
+// is trying to start belongs to the queue although it is not linked.
 type queue struct {
 	head, tail *queuedJob
 }
@@ -50,8 +50,8 @@ func (q *queues[K]) findLocked(key K) *queue {
 	return q.byKey[key]
 }
 
-// push appends j to the queue of key, and reports whether it is the first. The caller must then see to
-// it that the queue is served, beginning with j, until pop returns nil.
+// push appends j to the queue of key, and reports whether it is the first. The caller must then see
+// to it that the queue is served, beginning with j, until pop returns nil.
 func (q *queues[K]) push(key K, j *queuedJob) (jobs *queue, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -69,8 +69,8 @@ func (q *queues[K]) push(key K, j *queuedJob) (jobs *queue, first bool) {
 	return jobs, false
 }
 
-// pop removes and returns the next job of a queue. If there is none, it removes the queue and returns
-// nil.
+// pop removes and returns the next job of a queue. If there is none, it removes the queue and
+// returns nil.
 func (q *queues[K]) pop(key K, jobs *queue) *queuedJob {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -110,8 +110,8 @@ func (q *queues[K]) leave(j *queuedJob, err error) bool {
 	return true
 }
 
-// givePlace gives a place to j, for which a Go has blocked until now, and reports whether j was still
-// queued: otherwise it needs none.
+// givePlace gives a place to j, for which a Go has blocked until now, and reports whether j was
+// still queued: otherwise it needs none.
 func (q *queues[K]) givePlace(j *queuedJob) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -10,22 +10,22 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A Policy says how often [Retry] tries, and how long it waits between attempts. It is a plain value and
-// may be copied. The zero Policy is a good one. No field may be negative.
+// A Policy says how often [Retry] tries, and how long it waits between attempts. It is a plain
+// value and may be copied. The zero Policy is a good one. No field may be negative.
 //
-// The wait after failure k is random, between 0 and Base * 2^(k-1), and at most Max. The whole range is
-// used ("full jitter", M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog 2015) because
-// that spreads clients that failed together best. A short wait does no harm, since each attempt also
-// waits for a token.
+// The wait after failure k is random, between 0 and Base * 2^(k-1), and at most Max. The whole
+// range is used ("full jitter", M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog
+// 2015) because that spreads clients that failed together best. A short wait does no harm, since
+// each attempt also waits for a token.
 type Policy struct {
 	Attempts int           // the most calls of f; 0 means 10
 	Base     time.Duration // the longest wait after the first failure; 0 means 100 ms
 	Max      time.Duration // the longest wait of all; 0 means 30 s, or Base if that is more
 }
 
-// Elsewhere the exponential belongs to a library (github.com/cenkalti/backoff is well kept). Here it
-// would be a dependency of the root module for the ten lines of delay. Its loop does not fit: each
-// attempt must wait for a token after the backoff, and its hints are whole seconds.
+// Elsewhere the exponential belongs to a library (github.com/cenkalti/backoff is well kept). Here
+// it would be a dependency of the root module for the ten lines of delay. Its loop does not fit:
+// each attempt must wait for a token after the backoff, and its hints are whole seconds.
 
 // orDefault returns the policy with the defaults in place of its zero fields.
 func (p Policy) orDefault() Policy {
@@ -66,22 +66,22 @@ func (p Policy) delay(failures int, err error) time.Duration {
 	return 1 + rand.N(p.bound(failures)) // in (0, bound]
 }
 
-// Retry calls f until it succeeds, each time with a token of b, and then returns nil. After a failure it
-// waits as the policy says or, if the error is marked by [RetryAfter], exactly that long; then it waits
-// for the token. The calling goroutine calls f. A panic in f is not retried.
+// Retry calls f until it succeeds, each time with a token of b, and then returns nil. After a
+// failure it waits as the policy says or, if the error is marked by [RetryAfter], exactly that
+// long; then it waits for the token. The calling goroutine calls f. A panic in f is not retried.
 //
 // Otherwise Retry returns an error, which wraps the last error of f if f was called:
 //   - A [Permanent] error is returned as it is, after the attempt that returned it.
 //   - After the last attempt that the policy allows, the error is "pace: gave up after attempt N: "
 //     followed by that of f.
-//   - If ctx ends during a wait, or its deadline is known to come before the wait is over, the error is
-//     returned at once and also wraps the end of ctx: errors.Is matches both the context's error and
-//     its cause, or [context.DeadlineExceeded] and [tokenbucket.ErrDeadline].
+//   - If ctx ends during a wait, or its deadline is known to come before the wait is over, the
+//     error is returned at once and also wraps the end of ctx: errors.Is matches both the context's
+//     error and its cause, or [context.DeadlineExceeded] and [tokenbucket.ErrDeadline].
 //   - If the bucket refuses, the error also wraps that of [tokenbucket.Bucket.Wait], a
 //     [*tokenbucket.WaitError].
 //
-// The backoff is measured by the runtime's clock even if the bucket has another. Retry panics if b or f
-// is nil or a field of the policy is negative.
+// The backoff is measured by the runtime's clock even if the bucket has another. Retry panics if b
+// or f is nil or a field of the policy is negative.
 func Retry(ctx context.Context, b *tokenbucket.Bucket, policy Policy, f func(context.Context) error) error {
 	mustBucket("Retry", b)
 	mustJob("Retry", f)
@@ -128,8 +128,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// tooLate is the error for a next attempt that would come only after the context's deadline: the time
-// until then.
+// tooLate is the error for a next attempt that would come only after the context's deadline: the
+// time until then.
 type tooLate time.Duration
 
 func (d tooLate) Error() string {
@@ -138,8 +138,8 @@ func (d tooLate) Error() string {
 
 func (tooLate) Unwrap() error { return tokenbucket.ErrDeadline }
 
-// Permanent wraps err to mark it as final: [Retry] does not try again, and returns it. The result may be
-// wrapped further. Permanent(nil) is nil.
+// Permanent wraps err to mark it as final: [Retry] does not try again, and returns it. The result
+// may be wrapped further. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -160,8 +160,8 @@ func (p *permanent) bare(err error) error {
 }
 
 // RetryAfter wraps err with the shortest time until another attempt makes sense, such as a server's
-// Retry-After. [Retry] waits exactly d, whatever its policy's Base and Max are; with d <= 0 it tries
-// again at once. The result may be wrapped further; of several marks the outermost counts.
+// Retry-After. [Retry] waits exactly d, whatever its policy's Base and Max are; with d <= 0 it
+// tries again at once. The result may be wrapped further; of several marks the outermost counts.
 // RetryAfter(nil, d) is nil.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {

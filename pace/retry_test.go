@@ -12,7 +12,7 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// failing returns a job that notes its attempts and returns one error after the other, then nil.
+// failing returns a job that records its attempts and returns one error after the other, then nil.
 func (d *eventLog) failing(errs ...error) func(context.Context) error {
 	attempt := 0
 	return func(context.Context) error {
@@ -56,7 +56,7 @@ func TestPolicyBound(t *testing.T) {
 			d := p.delay(c.failures, errBoom)
 			least, most = min(least, d), max(most, d)
 		}
-		if least <= 0 || most > c.want || c.want > ms && (least > c.want/8 || most < c.want-c.want/8) { // missed once in 10^58
+		if least <= 0 || most > c.want || c.want > ms && (least > c.want/8 || most < c.want-c.want/8) { // fails once in 10^58
 			t.Errorf("%+v after %d failures: between %v and %v, want all of (0, %v]", c.policy, c.failures, least, most, c.want)
 		}
 	}
@@ -132,7 +132,8 @@ func TestRetryPermanent(t *testing.T) {
 	}
 }
 
-// Retry ends with ctx, wherever it is, and at once if it is known that the next attempt would be too late.
+// Retry ends with ctx, wherever it is, and at once if it is known that the next attempt would be
+// too late.
 func TestRetryEndsWithin(t *testing.T) {
 	always := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
 	hour := always(RetryAfter(errBoom, time.Hour))

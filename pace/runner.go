@@ -10,8 +10,9 @@ import (
 )
 
 // A runner starts jobs, each with a slot and its tokens, and ends at the first error. Group,
-// KeyedGroup, ForEach and Map each have one. It resembles golang.org/x/sync/errgroup, which does not
-// fit: its limit does not watch a context, and it cannot refuse jobs once it has been waited for.
+// KeyedGroup, ForEach and Map each have one. It resembles golang.org/x/sync/errgroup, which does
+// not fit: its limit does not watch a context, and it cannot refuse jobs once it has been waited
+// for.
 //
 // A runner is safe for concurrent use.
 type runner struct {
@@ -50,8 +51,8 @@ func (r *runner) handOver(start func() error) (err error) {
 	return err
 }
 
-// start waits for a slot, then for the tokens, then runs f in a goroutine. An error means that f does
-// not run and that nothing was taken; wait returns the first such error.
+// start waits for a slot, then for the tokens, then runs f in a goroutine. An error means that f
+// does not run and that nothing was taken; wait returns the first such error.
 func (r *runner) start(cost tokens, f func(context.Context) error) error {
 	return r.handOver(func() error {
 		if err := r.acquire(cost); err != nil {
@@ -84,8 +85,8 @@ func (r *runner) tryStart(cost tokens, f func(context.Context) error) error {
 	return nil
 }
 
-// acquire waits for a slot, then for the tokens. In this order the tokens are taken at the instant at
-// which the job starts.
+// acquire waits for a slot, then for the tokens. In this order the tokens are taken at the instant
+// at which the job starts.
 func (r *runner) acquire(cost tokens) error {
 	if err := r.acquireSlot(); err != nil {
 		return err
@@ -116,8 +117,8 @@ func (r *runner) tryAcquireSlot() bool { return r.ctx.Err() == nil && r.slots.Tr
 
 func (r *runner) releaseSlot() { r.slots.Release(1) }
 
-// run runs f, an admitted job that has a slot, in a goroutine. If f fails, the context ends before the
-// slot is free: otherwise a caller that waits for the slot could start one more job in between.
+// run runs f, an admitted job that has a slot, in a goroutine. If f fails, the context ends before
+// the slot is free: otherwise a caller that waits for the slot could start one more job in between.
 func (r *runner) run(f func(context.Context) error) {
 	r.jobs.start()
 	go func() {
@@ -129,7 +130,8 @@ func (r *runner) run(f func(context.Context) error) {
 	}()
 }
 
-// guard calls f. An error or a panic of f ends the runner. A panic is caught, and returned as an error.
+// guard calls f. An error or a panic of f ends the runner. A panic is caught, and returned as an
+// error.
 func (r *runner) guard(f func() error) (err error) {
 	returned := false
 	defer func() {
@@ -170,8 +172,8 @@ func (r *runner) refuseLate() error {
 	return contextError(r.ctx)
 }
 
-// wait waits for all admitted jobs. It returns the first error of a job, or else the first reason why
-// one was not started. If a job did not return, wait does not either.
+// wait waits for all admitted jobs. It returns the first error of a job, or else the first reason
+// why one was not started. If a job did not return, wait does not either.
 func (r *runner) wait() error {
 	r.jobs.wait()
 	r.cancel(errWaited)

@@ -40,8 +40,8 @@ func TestGroupStats(t *testing.T) {
 	})
 }
 
-// Jobs that queue count as waiting; those that the queue leaves out, as refused; those that panic or
-// exit, as failed.
+// Jobs that queue count as waiting; those that the queue leaves out, as refused; those that panic
+// or exit, as failed.
 func TestKeyedGroupStats(t *testing.T) {
 	for _, leave := range []func(){func() { panic(errBoom) }, runtime.Goexit} {
 		bubble(t, func(t *testing.T) {
@@ -59,7 +59,8 @@ func TestKeyedGroupStats(t *testing.T) {
 	}
 }
 
-// Under any concurrency the figures agree with one another, and with the calls once they have returned.
+// Under any concurrency the figures agree with one another, and with the calls once they have
+// returned.
 func TestStatsAddUp(t *testing.T) {
 	eachKind(t, func(t *testing.T, newGroup func(context.Context, tokenbucket.Limit) starter) {
 		g := newGroup(context.Background(), tokenbucket.Limit{Rate: tokenbucket.PerSecond(100_000), Burst: 5})

@@ -177,7 +177,8 @@ func TestGoBesideWait(t *testing.T) {
 	})
 }
 
-// A panic of the bucket's own code, in the caller of Go or TryGo, leaves no slot and no place behind.
+// A panic of the bucket's own code, in the caller of Go or TryGo, leaves no slot and no place
+// behind.
 func TestPanicInCallerLeavesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := tokenbucket.NewKeyedFunc(func(key string) tokenbucket.Limit {
@@ -204,7 +205,8 @@ func TestPanicInCallerLeavesNothing(t *testing.T) {
 	})
 }
 
-// A panic in the goroutine that serves a key's queue refuses the jobs behind it: Wait does not hang.
+// A panic in the goroutine that serves a key's queue refuses the jobs behind it: Wait does not
+// hang.
 func TestPanicInQueueRefusesTheRest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		calls := 0

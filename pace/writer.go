@@ -10,8 +10,8 @@ import (
 
 // A Writer writes to another writer no faster than a bucket allows: every byte takes one token.
 //
-// It writes in chunks, as a [Reader] reads: see there for their size, for the bound, and for sharing a
-// bucket. It keeps no bytes, so there is nothing to flush.
+// It writes in chunks, as a [Reader] reads: see there for their size, for the bound, and for
+// sharing a bucket. It keeps no bytes, so there is nothing to flush.
 //
 // Create one with [NewWriter]; the zero Writer must not be used, nor may a Writer be copied. All
 // methods may be called by any number of goroutines at once. The bytes of one Write stay together:
@@ -20,8 +20,8 @@ type Writer struct {
 	sink io.Writer
 	flow flow
 
-	// busy holds a value while a Write is under way. A mutex would not do: waiting for one cannot be
-	// interrupted, and a testing/synctest bubble does not take it for waiting.
+	// busy holds a value while a Write is under way. A mutex would not do: waiting for one cannot
+	// be interrupted, and a testing/synctest bubble does not take it for waiting.
 	busy chan struct{}
 }
 
@@ -39,11 +39,11 @@ func newWriter(w io.Writer, f flow) *Writer {
 	return &Writer{sink: w, flow: f, busy: make(chan struct{}, 1)}
 }
 
-// Write writes p, chunk after chunk, each as soon as its tokens have come. It returns how many bytes
-// the underlying writer has accepted and, if those are not all, an error: that of the underlying
-// writer, or [io.ErrShortWrite] if it had none, or the reason why the wait failed; see [Reader.Read].
-// Only the bytes that were accepted have cost tokens. The end of the context does not interrupt the
-// underlying Write. An empty p takes no token.
+// Write writes p, chunk after chunk, each as soon as its tokens have come. It returns how many
+// bytes the underlying writer has accepted and, if those are not all, an error: that of the
+// underlying writer, or [io.ErrShortWrite] if it had none, or the reason why the wait failed; see
+// [Reader.Read]. Only the bytes that were accepted have cost tokens. The end of the context does
+// not interrupt the underlying Write. An empty p takes no token.
 func (w *Writer) Write(p []byte) (written int, err error) {
 	ctx := w.flow.context()
 	select {
@@ -65,8 +65,8 @@ func (w *Writer) Write(p []byte) (written int, err error) {
 	return written, nil
 }
 
-// writeChunk writes as much of p as it gets tokens for in one wait. The caller must have put a value
-// into busy.
+// writeChunk writes as much of p as it gets tokens for in one wait. The caller must have put a
+// value into busy.
 func (w *Writer) writeChunk(p []byte) (int, error) {
 	g, err := w.flow.acquire(len(p))
 	if err != nil {
@@ -84,10 +84,10 @@ func (w *Writer) writeChunk(p []byte) (int, error) {
 
 var errInvalidWrite = errors.New("pace: the underlying Write returned an invalid count")
 
-// ReadFrom implements [io.ReaderFrom] for [io.Copy]: it writes all that r has, until its end, an error
-// of r, or a Write that fails. If the underlying writer is an [io.ReaderFrom] itself, as a TCP
-// connection is, it reads from r a chunk at a time, and may use what the operating system has for
-// that. Then a Write beside ReadFrom may come between two chunks.
+// ReadFrom implements [io.ReaderFrom] for [io.Copy]: it writes all that r has, until its end, an
+// error of r, or a Write that fails. If the underlying writer is an [io.ReaderFrom] itself, as a
+// TCP connection is, it reads from r a chunk at a time, and may use what the operating system has
+// for that. Then a Write beside ReadFrom may come between two chunks.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if dst, ok := w.sink.(io.ReaderFrom); ok {
 		return w.flow.copy(dst, r)
