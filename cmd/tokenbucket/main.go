@@ -1,10 +1,10 @@
-// Command tokenbucket puts a rate limit on the work of a shell, and tells what a limit would have done to past traffic.
+// Command tokenbucket applies a rate limit to the work of a shell, and reports what a limit would have done to past traffic.
 //
 //	tokenbucket run  -rate 100/m -jobs 8 -- cmd {}    runs cmd for each line of standard input, at a rate
 //	tokenbucket pipe -rate 1000/s                     passes lines through, at a rate
 //	tokenbucket plan -rate 10/s -burst 20 access.log  replays a log against a limit
 //
-// Each explains itself with -h.
+// Each prints its flags and examples with -h.
 package main
 
 import (
@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/cli"
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/flags"
@@ -20,8 +22,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/run"
 )
 
-// A command is one of run, pipe and plan. It returns the exit status; an error is printed in the name of the command, and
-// makes it cli.ExitFailed, or cli.ExitUsage if it is a flags.UsageError.
+// A command is one of run, pipe and plan. Its main returns the exit status. If main returns an error, the error is printed with the
+// command's name, and the exit status is cli.ExitUsage for a flags.UsageError and cli.ExitFailed for others.
 type command struct {
 	name, does string
 	main       func(args []string, s cli.Streams) (int, error)
@@ -31,7 +33,7 @@ func commands() []command {
 	return []command{
 		{"run", "run a command for each item of a list, at a rate", run.Main},
 		{"pipe", "pass lines or bytes through, at a rate", pipe.Main},
-		{"plan", "tell what a limit would have done to the traffic of a log", plan.Main},
+		{"plan", "report what a limit would have done to the traffic of a log", plan.Main},
 	}
 }
 
@@ -49,6 +51,9 @@ func dispatch(args []string, s cli.Streams) int {
 	case "-h", "-help", "--help":
 		writeUsage(s.Out)
 		return cli.ExitOK
+	case "-version", "--version", "version":
+		fmt.Fprintln(s.Out, version())
+		return cli.ExitOK
 	case "help":
 		if len(rest) == 0 {
 			writeUsage(s.Out)
@@ -61,8 +66,17 @@ func dispatch(args []string, s cli.Streams) int {
 			return c.run(rest, s)
 		}
 	}
-	fmt.Fprintf(s.Err, "tokenbucket: no command %q, want run, pipe or plan; tokenbucket -h tells more\n", name)
+	fmt.Fprintf(s.Err, "tokenbucket: no command %q, want run, pipe or plan; see tokenbucket -h\n", name)
 	return cli.ExitUsage
+}
+
+// version returns the version of the module, with the commit if it was built from a checkout, and those of Go and the platform.
+func version() string {
+	text := "(unknown)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		text = info.Main.Version
+	}
+	return fmt.Sprintf("tokenbucket %s %s %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func (c command) run(args []string, s cli.Streams) int {
@@ -72,7 +86,7 @@ func (c command) run(args []string, s cli.Streams) int {
 	}
 	fmt.Fprintf(s.Err, "tokenbucket %s: %v\n", c.name, err)
 	if errors.As(err, new(flags.UsageError)) {
-		fmt.Fprintf(s.Err, "tokenbucket %s -h tells more\n", c.name)
+		fmt.Fprintf(s.Err, "see tokenbucket %s -h\n", c.name)
 		return cli.ExitUsage
 	}
 	return cli.ExitFailed
@@ -83,6 +97,6 @@ func writeUsage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-5s %s\n", c.name, c.does)
 	}
-	fmt.Fprint(w, "\ntokenbucket command -h explains its flags, with examples.\n"+
-		"\nExit status: 0 it worked, 1 something failed, 2 a wrong command line, 130 interrupted.\n")
+	fmt.Fprint(w, "\ntokenbucket command -h prints its flags and examples; tokenbucket -version prints the version.\n"+
+		"\nExit status: 0 it worked, 1 something failed, 2 the command line is wrong, 130 interrupted.\n")
 }

@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"waitlines": waitLines,
+			"waitsize":  waitSize,
 			"status":    status,
 			"tear":      tear,
 			"ended":     ended,
@@ -72,6 +73,16 @@ func waitLines(ts *testscript.TestScript, _ bool, args []string) {
 	eventually(ts, strings.Join(args, " has lines: "), func() bool {
 		b, _ := os.ReadFile(ts.MkAbs(args[0]))
 		return bytes.Count(b, []byte("\n")) >= n
+	})
+}
+
+// waitSize FILE N waits until the file has N bytes or more.
+func waitSize(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	eventually(ts, strings.Join(args, " has bytes: "), func() bool {
+		info, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil && info.Size() >= n
 	})
 }
 

@@ -55,6 +55,21 @@ func Parse(fs *flag.FlagSet, args []string, out io.Writer, h Help) (done bool, e
 	return false, nil
 }
 
+// ParseAnywhere is like Parse for a command whose flags may stand before and after its other arguments, which it returns. What follows
+// the argument -- is no flag.
+func ParseAnywhere(fs *flag.FlagSet, args []string, out io.Writer, h Help) (rest []string, done bool, err error) {
+	for {
+		if done, err := Parse(fs, args, out, h); done || err != nil {
+			return nil, done, err
+		}
+		left := fs.Args()
+		if len(left) == 0 || len(left) < len(args) && args[len(args)-len(left)-1] == "--" {
+			return append(rest, left...), false, nil
+		}
+		rest, args = append(rest, left[0]), left[1:]
+	}
+}
+
 // write prints a flag and its text on one line where they fit; PrintDefaults always takes two.
 func (h Help) write(w io.Writer, fs *flag.FlagSet) {
 	fmt.Fprintf(w, "Usage: %s\n\n", h.Synopsis)
@@ -78,13 +93,21 @@ func IsSet(fs *flag.FlagSet, name string) (set bool) {
 // WantRate is what a flag for a rate expects.
 const WantRate = "tokens/period, as 10/s, 100/m or 5/250ms"
 
+// UsageSep is the usage of the flag -sep.
+const UsageSep = "fields are separated by `S` (\\t is a tab) instead of blanks; with blanks, [..] and \"..\" are one field"
+
 // CheckRate returns a UsageError if the flag -rate is missing, or if r never lets anything through.
 func CheckRate(fs *flag.FlagSet, r tokenbucket.Rate) error {
-	if !IsSet(fs, "rate") {
-		return Usagef("flag -rate is missing, want %s", WantRate)
+	switch {
+	case r == (tokenbucket.Rate{}) && IsSet(fs, "rate"):
+		return BadValue("rate", "0", "more than 0: at 0 nothing passes")
+	case IsSet(fs, "rate"):
+		return nil
 	}
-	if r == (tokenbucket.Rate{}) {
-		return BadValue("rate", r.String(), "more than 0, which would let nothing through")
+	for _, arg := range fs.Args() {
+		if name, _, _ := strings.Cut(arg, "="); name == "-rate" || name == "--rate" {
+			return Usagef("flag -rate stands after %q, want flags before it", fs.Arg(0))
+		}
 	}
-	return nil
+	return Usagef("flag -rate is missing, want %s", WantRate)
 }

@@ -5,7 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/go-tokenbucket/tokenbucket"
 )
 
 // Int is a flag's whole number of at least Min.
@@ -35,6 +38,38 @@ func (v Int) Set(s string) error {
 	}
 	*v.P = n
 	return nil
+}
+
+// rateValue is a rate of tokens.
+type rateValue struct{ p *tokenbucket.Rate }
+
+// RateVar defines a flag for a rate, as tokenbucket.ParseRate reads it. It is 0 by default.
+func RateVar(fs *flag.FlagSet, p *tokenbucket.Rate, name, usage string) {
+	fs.Var(rateValue{p}, name, usage)
+}
+
+func (v rateValue) String() string {
+	if v.p == nil {
+		return "0"
+	}
+	return v.p.String()
+}
+
+func (v rateValue) Set(s string) error {
+	r, err := ParseRate(s)
+	*v.p = r
+	return err
+}
+
+// ParseRate is tokenbucket.ParseRate with an error that fits behind the names of the flag and of its value.
+func ParseRate(s string) (tokenbucket.Rate, error) {
+	r, err := tokenbucket.ParseRate(s)
+	if err == nil {
+		return r, nil
+	}
+	text := strings.TrimPrefix(err.Error(), "tokenbucket: ")
+	text = strings.TrimPrefix(text, fmt.Sprintf("rate %q: ", s))
+	return r, errors.New(text)
 }
 
 // durationValue is a duration of more than 0.

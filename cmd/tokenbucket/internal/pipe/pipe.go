@@ -1,3 +1,4 @@
+// Package pipe implements tokenbucket pipe: it passes lines or bytes through, at a rate.
 package pipe
 
 import (
@@ -18,15 +19,17 @@ import (
 )
 
 // Help is what tokenbucket pipe -h prints, beside the flags.
-var Help = flags.Help{Synopsis: "tokenbucket pipe -rate R [flags]", Text: `Passes standard input on to standard output, in order and unchanged, at the rate: a token a line, or with -bytes a token a
-byte. It waits for the tokens of a line, then writes it in one piece. A line longer than 64 KiB is written in pieces of that,
-in constant memory. What comes last without a newline is a line too.
+var Help = flags.Help{Synopsis: "tokenbucket pipe -rate R [flags]", Text: `Passes standard input on to standard output, in order and unchanged, at a rate. Each line takes a
+token, or with -bytes each byte. The last line need not end with a newline.
 
-Lines that may go at once are written together, and nothing is held back while it waits for input or for tokens. So output
-begins at once, and a slow reader slows it down.
+A line is written in one piece, once it has its token; a line of more than 64 KiB in pieces of
+64 KiB. Lines that have their tokens at the same time are written together. With -bytes, lines do not
+matter: bytes flow as evenly as the burst allows. Nothing that has its tokens is held back, memory is
+constant, and a slow reader slows pipe down.
 
-Exit status: 0 all passed, or the reader has closed the pipe; 1 it could not be read or written, 2 a wrong command line,
-130 interrupted. Ctrl-C ends it when the line that has begun is out, or at once if it is pressed again.
+Exit status: 0 all was passed on, or the reader has closed the pipe; 1 reading or writing failed; 2 the
+command line is wrong; 130 interrupted. After Ctrl-C (or SIGTERM, SIGHUP), pipe finishes the line that
+it has begun, for at most 2 s. After a second one, or with -bytes, it ends at once.
 
 Examples:
 
@@ -48,34 +51,35 @@ func Main(args []string, s cli.Streams) (int, error) {
 	fs := flags.New("pipe")
 	fs.Var(&o.rate, "rate", "pass at most `R`: lines/period, as 10/s, 100/m or 5/250ms; with -bytes bytes/period, as\n"+
 		"1000/s, 64KiB/s or 1.5MiB/s; or inf")
-	fs.Var(&o.burst, "burst", "and `N` at once after a pause; with -bytes also as 64KiB\n"+
-		"(default 1, with -bytes a tenth of a second's worth)")
+	fs.Var(&o.burst, "burst", "pass up to `N` at once after a pause; with -bytes also as 64KiB\n"+
+		"(default 1, with -bytes what passes in a tenth of a second)")
 	flags.BoolVar(fs, &o.bytes, "bytes", "count bytes instead of lines")
 	flags.BoolVar(fs, &o.quiet, "quiet", "no progress line")
-	if done, err := flags.Parse(fs, args, s.Out, Help); done || err != nil {
+	rest, done, err := flags.ParseAnywhere(fs, args, s.Out, Help)
+	if done || err != nil {
 		return cli.ExitOK, err
 	}
-	if err := o.check(fs); err != nil {
+	if err := o.check(fs, rest); err != nil {
 		return cli.ExitFailed, err
 	}
 	return newPipe(o, s).main()
 }
 
-// check is for what a flag alone does not tell.
-func (o *options) check(fs *flag.FlagSet) error {
+// check finds the mistakes that no flag shows by itself, and sets the default of -burst.
+func (o *options) check(fs *flag.FlagSet, rest []string) error {
 	if err := flags.CheckRate(fs, o.rate.Rate); err != nil {
 		return err
 	}
 	const wantBytes = "lines without a unit, or -bytes too"
 	switch {
-	case fs.NArg() > 0:
-		return flags.Usagef("argument %q is one too many: pipe reads standard input", fs.Arg(0))
+	case len(rest) > 0:
+		return flags.Usagef("argument %q is one too many: pipe reads standard input", rest[0])
 	case o.rate.unit != "" && !o.bytes:
 		return flags.BadValue("rate", o.rate.text, wantBytes)
 	case o.burst.unit != "" && !o.bytes:
 		return flags.BadValue("burst", o.burst.text, wantBytes)
 	case o.burst.n == 0 && o.bytes:
-		// Large enough for the timer, which is some 1 ms late, small enough to be smooth.
+		// Enough for timers that are some ms late, and little enough to look even.
 		o.burst.n = int(min(max(o.rate.TokensPerSecond()/10, 1), math.MaxInt32))
 	case o.burst.n == 0:
 		o.burst.n = 1
@@ -88,18 +92,28 @@ type pipe struct {
 	options
 	in       *progress.Counter
 	screen   *terminal.Screen
-	bucket   *tokenbucket.Bucket
-	copier   *copier
+	passed   *counts
+	copy     func(context.Context) error
+	finish   func() // returns when copy is between two lines
 	achieved progress.Meter
 }
 
 func newPipe(o options, s cli.Streams) *pipe {
 	p := &pipe{options: o, in: progress.NewCounter(s.In)}
 	p.screen = terminal.NewScreen(s, o.quiet, p.progress)
-	p.bucket = tokenbucket.New(o.rate.Rate, o.burst.n)
-	p.copier = newCopier(p.in, p.screen, p.bucket, o.burst.n, o.bytes)
+	bucket := tokenbucket.New(o.rate.Rate, o.burst.n)
+	if o.bytes {
+		c := newByteCopier(p.in, p.screen, bucket)
+		p.passed, p.copy, p.finish = &c.counts, c.copy, func() {}
+	} else {
+		c := newLineCopier(p.in, p.screen, bucket)
+		p.passed, p.copy, p.finish = &c.counts, c.copy, c.line.Lock
+	}
 	return p
 }
+
+// finishTime is how long a pipe that is interrupted goes on to finish its line. A line may have no end.
+const finishTime = 2 * time.Second
 
 func (p *pipe) main() (int, error) {
 	cli.CatchSIGPIPE()
@@ -107,25 +121,30 @@ func (p *pipe) main() (int, error) {
 	signal.Notify(interrupted, cli.Interrupts()...)
 	p.achieved.PerSecond(time.Now(), 0)
 	p.screen.Start()
-	defer p.screen.Stop()
-
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- p.copier.copy(ctx) }()
+	go func() { done <- p.copy(ctx) }()
 	select {
 	case err := <-done:
+		p.screen.Stop()
 		return pipeStatus(err)
 	case <-interrupted:
 	}
 	cancel()
-	// A copy that is in the middle of a line goes on to its end; one that waits for input might do so forever.
 	between := make(chan struct{})
-	go func() { p.copier.line.Lock(); close(between) }()
+	go func() { p.finish(); close(between) }()
 	select {
 	case <-between:
+	case <-time.After(finishTime):
 	case <-interrupted:
-		os.Exit(cli.ExitInterrupted) // at once: even the terminal may be what blocks
+	}
+	stopped := make(chan struct{})
+	go func() { p.screen.Stop(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(finishTime): // the terminal itself may be what blocks
+	case <-interrupted:
 	}
 	return cli.ExitInterrupted, nil
 }
@@ -139,21 +158,21 @@ func pipeStatus(err error) (int, error) {
 	}
 }
 
-// progress is the line that tells how far the pipe is, at most w columns.
-func (p *pipe) progress(w int) string {
-	passed := p.copier.passed.Load()
+// progress returns the progress line, of at most width columns.
+func (p *pipe) progress(width int) string {
+	passed := p.passed.tokens.Load()
 	perSecond := p.achieved.PerSecond(time.Now(), passed)
 	unit := "lines"
 	if p.bytes {
 		unit = "bytes"
 	}
 	parts := []string{fmt.Sprintf("%d %s", passed, unit), progress.Beside(perSecond, p.rate.Rate)}
-	if size, sent := p.in.Size, p.copier.size.Load(); size > 0 && sent > 0 && perSecond > 0 {
+	if size, sent := p.in.Size, p.passed.bytes.Load(); size > 0 && sent > 0 && perSecond > 0 {
 		parts = append(parts, fmt.Sprintf("%d%%", min(100*sent/size, 100)))
 		total := float64(passed) * float64(size) / float64(sent)
 		if seconds := (total - float64(passed)) / perSecond; seconds >= 1 && seconds < math.MaxInt32 {
 			parts = append(parts, progress.ShortDuration(time.Duration(seconds*float64(time.Second)))+" left")
 		}
 	}
-	return terminal.Fit(strings.Join(parts, ", "), w)
+	return terminal.Fit(strings.Join(parts, ", "), width)
 }

@@ -19,11 +19,12 @@ func TestChartAgainstBruteForce(t *testing.T) {
 	for range 60 {
 		l, s := limitOf(t, []string{"10/s", "100/m", "7/h"}[r.IntN(3)], 1+r.IntN(5))
 		times := traffic(r, 1+r.IntN(300))
-		replay := newReplay(l, s, 10, true)
+		replay := newReplay(l, s, 10)
+		replay.chart = newChart(l)
 		names := make([]string, len(times))
 		for i, at := range times {
 			names[i] = string(rune('a' + r.IntN(3)))
-			replay.add(at, []byte(names[i]))
+			replay.add(request{ns: at, key: []byte(names[i])})
 		}
 		replay.finish()
 		replay.chart.finish()

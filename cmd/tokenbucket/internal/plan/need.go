@@ -10,18 +10,17 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// What it takes to deny nothing, exactly. Requests come at t_1 <= t_2 <= ... and take a token each. A bucket of rate r and
-// burst b denies none of them if and only if it never owes anything for any i <= j:
+// This file finds the smallest burst and the smallest rate that deny nothing, exactly. Requests come at t_1 <= t_2 <= ... and take
+// a token each. A bucket of rate r and burst b, full at first, denies none of them if and only if for all i <= j:
 //
 //	j-i+1 <= b + r*(t_j-t_i)
 //
-// So the smallest burst at r is the largest j-i+1 - r*(t_j-t_i), rounded up, which is the running maximum of the debt of
-// a bucket that has nothing and grants everything: see demand. The smallest rate at b is the steepest
-// (j-i+1-b)/(t_j-t_i): see hull. And whoever waits for his token, behind those before him, waits until the debt beyond b
-// is refilled.
+// So the smallest burst at rate r is the largest j-i+1 - r*(t_j-t_i), rounded up. That is the largest debt of a bucket that
+// starts empty and grants everything: see demand. The smallest rate at burst b is the largest (j-i+1-b)/(t_j-t_i): see hull.
+// A request that waits for its token, behind those before it, waits until the debt beyond b is refilled.
 
-// scale is a limit in whole numbers: p/q tokens a nanosecond. Debts are counted in 1/q tokens, so that a request adds q and
-// a nanosecond takes p off, without a rounding.
+// scale is a limit in whole numbers: p/q tokens a nanosecond. Debts are counted in 1/q tokens: a request adds q, and a nanosecond
+// takes off p, without rounding.
 type scale struct {
 	p, q  uint64
 	burst uint64
@@ -36,11 +35,11 @@ func newScale(l tokenbucket.Limit) (scale, error) {
 	x, ok := new(big.Rat).SetString(tokens)
 	d, err := time.ParseDuration(period)
 	if !ok || err != nil {
-		return scale{}, fmt.Errorf("want a finite rate, with a period of at most 292 years")
+		return scale{}, fmt.Errorf("a finite rate, with a period of at most 292 years")
 	}
 	x.Quo(x, new(big.Rat).SetInt64(int64(d)))
 	if !x.Num().IsUint64() || !x.Denom().IsUint64() {
-		return scale{}, fmt.Errorf("want a rate of fewer digits: less than 2^64 tokens in less than 2^64 ns")
+		return scale{}, fmt.Errorf("a rate of fewer digits: less than 2^64 tokens in less than 2^64 ns")
 	}
 	return scale{x.Num().Uint64(), x.Denom().Uint64(), uint64(l.Burst)}, nil
 }
@@ -125,25 +124,31 @@ func (a slope) rate() tokenbucket.Rate {
 	return tokenbucket.Per(int(a.tokens), time.Duration(a.ns))
 }
 
-// steepest is the rate that denies nothing to the keys seen so far.
+// steepest is the smallest rate that denies nothing to the keys seen so far.
 type steepest struct {
 	slope
-	atOnce   uint64 // the most requests of one key at one instant: if they are more than the burst, no rate is enough
-	thinned  bool   // a hull has become too long: slope is a lower bound
-	maxPoint int    // of a hull
+	atOnce  uint64 // the most requests of one key at one instant: if they are more than the burst, no rate is enough
+	thinned bool   // a hull was too long and has lost points: slope is a lower bound
+	maxHull int    // points of one hull
+	points  int    // of all hulls
 }
 
-// maxHull bounds the memory of a key, to 1 MiB. The hull of real traffic has a handful of points. It grows while gaps become
-// shorter and shorter and the rate found so far is below all of them: to reach this takes at least as many requests.
-const maxHull = 1 << 16
+// maxHull and maxPoints bound the memory: that of a key to 1 MiB, that of all keys to 16 MiB and 1 KiB for each key. The hull of real
+// traffic has a handful of points. It grows while gaps become shorter and shorter and the rate found so far is below all of
+// them.
+const (
+	maxHull   = 1 << 16
+	maxPoints = 1 << 20
+	minHull   = 1 << 6 // what a key may always have
+)
 
-func newSteepest() steepest { return steepest{slope: slope{0, 1}, maxPoint: maxHull} }
+func newSteepest() steepest { return steepest{slope: slope{0, 1}, maxHull: maxHull} }
 
-// hull finds the steepest slope of one key, in one pass. A request j at t_j is the point (t_j, j); the slope that it asks for
-// is that from the point of an earlier request i to (t_j, j+1-b). Of the earlier points only those on the lower convex
-// hull can be the steepest. Of these only those matter that are followed by an edge steeper than the best slope so far:
-// for anything steeper than that, the next point is the better beginning. So in the steady state it is a few points, and
-// the first of them tells whether there is something steeper. The zero hull is empty.
+// hull finds the steepest slope of one key, in one pass. A request j at t_j is the point (t_j, j). It needs the largest slope from
+// the point of an earlier request i to (t_j, j+1-b). Only points on the lower convex hull of the earlier points can give
+// the largest. Of these, only points that are followed by an edge steeper than the best slope so far matter: for any
+// steeper slope, the next point is the better start. So a steady key has a few points, and the first of them shows whether
+// there is a steeper slope. The zero hull is empty.
 type hull struct {
 	n      uint64
 	points []point
@@ -158,18 +163,21 @@ func to(a, b point) slope { return slope{b.n - a.n, uint64(b.t - a.t)} }
 
 // add counts a request at t, not before the last one.
 func (h *hull) add(best *steepest, burst uint64, t int64) {
+	before := len(h.points)
 	h.n++
 	h.extend(point{t, h.n})
 	best.atOnce = max(best.atOnce, h.n-h.points[len(h.points)-1].n+1) // the last point is the first at t
 	h.trim(best.slope)
 	h.look(best, burst, point{t, h.n})
-	if len(h.points) > best.maxPoint {
+	best.points += len(h.points) - before
+	if n := len(h.points); n > best.maxHull || n > minHull && best.points > maxPoints {
 		h.thin()
+		best.points += len(h.points) - n
 		best.thinned = true
 	}
 }
 
-// extend puts p on the hull. Of several points at one instant the first is the lowest, and stands for all.
+// extend puts p on the hull. Of several points at one instant, the first is the lowest and stands for all.
 func (h *hull) extend(p point) {
 	k := len(h.points)
 	if k > 0 && h.points[k-1].t == p.t {
@@ -217,9 +225,9 @@ func (h *hull) look(best *steepest, burst uint64, j point) {
 	h.trim(best.slope)
 }
 
-// thin drops every second point but the first and the last.
+// thin drops every second point but the first and the last, and the memory of those dropped.
 func (h *hull) thin() {
-	kept := h.points[:1]
+	kept := append(make([]point, 0, len(h.points)/2+2), h.points[0])
 	for i := 2; i < len(h.points)-1; i += 2 {
 		kept = append(kept, h.points[i])
 	}

@@ -99,13 +99,16 @@ func bruteSlope(times []int64, burst int) slope {
 
 // replayed runs times through a replay, without a key.
 func replayed(l tokenbucket.Limit, s scale, times []int64) *replay {
-	r := newReplay(l, s, 10, false)
+	r := newReplay(l, s, 10)
 	for _, t := range times {
-		r.add(t, nil)
+		r.add(request{ns: t})
 	}
 	r.finish()
 	return r
 }
+
+// only returns the record of a replay without keys.
+func (r *replay) only() *followed { return r.keys[r.hash.of(nil)] }
 
 func TestNeedsAgainstBruteForce(t *testing.T) {
 	rates := []string{"10/s", "0.3/s", "100/m", "7/h", "3/7ns", "1/1ms", "123456789/s", "2/3s"}
@@ -115,7 +118,7 @@ func TestNeedsAgainstBruteForce(t *testing.T) {
 		burst := 1 + r.IntN(8)
 		l, s := limitOf(t, rates[r.IntN(len(rates))], burst)
 		got := replayed(l, s, times)
-		k := got.keys[""]
+		k := got.only()
 		need, steep := k.demand.burst(s), got.steepest.slope
 		if want := bruteBurst(times, s); need.Cmp(want) != 0 {
 			t.Fatalf("at %v of %v the burst needed is %v, want %v", l.Rate, times, need, want)
@@ -148,7 +151,7 @@ func mostAtOnce(times []int64) (most uint64) {
 func checkByLibrary(t *testing.T, l tokenbucket.Limit, times []int64, burst int, steep steepest) {
 	t.Helper()
 	denied := func(l tokenbucket.Limit) int64 {
-		var clock virtual
+		var clock virtualClock
 		clock.ns.Store(times[0])
 		b := tokenbucket.New(l.Rate, l.Burst, tokenbucket.WithClock(&clock))
 		var n int64
@@ -193,7 +196,7 @@ func TestLongestWait(t *testing.T) {
 	for range 30 {
 		times := traffic(r, 1+r.IntN(40))
 		l, s := limitOf(t, rates[r.IntN(len(rates))], 1+r.IntN(4))
-		got := replayed(l, s, times).keys[""].demand.wait(s)
+		got := replayed(l, s, times).only().demand.wait(s)
 		var want time.Duration
 		synctest.Test(t, func(t *testing.T) {
 			b := tokenbucket.New(l.Rate, l.Burst)
@@ -223,7 +226,7 @@ func TestByHand(t *testing.T) {
 	const sec = 1e9
 	// Of the four at 0 two are denied; at 1 there is a token, at 1.5 there is not, at 10 all is full again.
 	r := replayed(l, s, []int64{0, 0, 0, 0, 1 * sec, 1.5 * sec, 10 * sec})
-	k := r.keys[""]
+	k := r.only()
 	if k.allowed != 4 || k.denied != 3 {
 		t.Errorf("%d allowed and %d denied, want 4 and 3", k.allowed, k.denied)
 	}
@@ -248,14 +251,14 @@ func TestByHand(t *testing.T) {
 // The hull stays small, and where it does not it is cut, which is told.
 func TestHullIsBounded(t *testing.T) {
 	best := newSteepest()
-	best.maxPoint = 64
+	best.maxHull = 64
 	var h hull
 	var at int64
 	for i := range int64(1000) {
 		at += 2000 - i // faster and faster
 		h.add(&best, 5000, at)
-		if len(h.points) > best.maxPoint {
-			t.Fatalf("%d points, want at most %d", len(h.points), best.maxPoint)
+		if len(h.points) > best.maxHull {
+			t.Fatalf("%d points, want at most %d", len(h.points), best.maxHull)
 		}
 	}
 	if !best.thinned {
@@ -292,13 +295,13 @@ func TestReorder(t *testing.T) {
 
 func TestTooLateToBeSorted(t *testing.T) {
 	l, s := limitOf(t, "1/s", 1)
-	r := newReplay(l, s, 10, false)
+	r := newReplay(l, s, 10)
 	r.sorted.ahead = 1
 	for _, at := range []int64{5e9, 9e9, 1e9, 9e9} { // 1 comes after 5 was replayed
-		r.add(at, nil)
+		r.add(request{ns: at})
 	}
 	r.finish()
-	k := r.keys[""]
+	k := r.only()
 	if r.late != 1 || r.outOfOrder != 1 || k.allowed != 2 || k.denied != 2 {
 		t.Errorf("%d late, %d out of order, %d allowed, %d denied; want 1, 1, 2, 2", r.late, r.outOfOrder, k.allowed, k.denied)
 	}

@@ -1,27 +1,27 @@
 package plan
 
-// event is a request.
+// event is a request in the replay.
 type event struct {
-	t    int64  // ns since 1970
-	seq  int64  // of its line: those at one instant stay in order
-	key  *keyed // nil beyond -maxkeys
-	name string // its key then
+	t    int64     // ns since 1970
+	seq  int64     // of its line; events at one instant stay in this order
+	hash keyHash   // of its key
+	key  *followed // nil beyond -maxkeys
 }
 
 func (e event) before(f event) bool { return e.t < f.t || e.t == f.t && e.seq < f.seq }
 
-// reorderAhead is how many lines a line may be too late. Servers write a line when a request ends, some with the time at
-// which it began, so lines are out of order by seconds.
+// reorderAhead is how many lines late a line may be. Servers write a line when a request ends, and some write the time at which it
+// began, so lines are out of order by seconds.
 const reorderAhead = 1 << 16
 
-// reorder sorts events in constant memory: it is a heap of the last so many. The zero reorder is empty. It is not made
-// with container/heap, which costs an allocation an event.
+// reorder sorts events in constant memory: it is a heap of the latest ones. The zero reorder is empty. It does not use
+// container/heap, which allocates for each event.
 type reorder struct {
 	heap  []event
 	ahead int // how many it holds; 0 is reorderAhead
 }
 
-// push adds e. If it is full it returns the earliest event, which nothing that comes later may go before.
+// push adds e. If the heap is full, push returns the earliest event, whose place is then final.
 func (r *reorder) push(e event) (earliest event, full bool) {
 	if r.ahead == 0 {
 		r.ahead = reorderAhead

@@ -17,32 +17,13 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/terminal"
 )
 
-// report prints what the replay has found.
-func (p *plan) report() error {
-	r := p.replay
+// print prints the report.
+func (p *plan) print() error {
 	var b bytes.Buffer
-	p.reportInput(&b)
-	keys := slices.Collect(maps.Values(r.keys))
-	slices.SortFunc(keys, func(x, y *keyed) int {
-		return cmp.Or(cmp.Compare(y.denied, x.denied), cmp.Compare(y.requests(), x.requests()), cmp.Compare(x.name, y.name))
-	})
-	total := newSummary(r)
-	p.reportTable(&b, keys, total)
-
-	fmt.Fprintln(&b)
-	if total.wait > 0 {
-		fmt.Fprintf(&b, "longest wait if clients wait: %s, at %s", showWait(total.wait), p.showTime(total.worst.demand.mostAt))
-		if p.key > 0 {
-			fmt.Fprintf(&b, ", of %s", terminal.Printable(total.worst.name))
-		}
-		fmt.Fprintln(&b)
+	if p.json {
+		p.writeJSON(&b)
 	} else {
-		fmt.Fprintln(&b, "longest wait if clients wait: none")
-	}
-	fmt.Fprintf(&b, "smallest burst at %v that denies nothing: %v\n", r.limit.Rate, total.burst)
-	fmt.Fprintf(&b, "smallest rate at burst %d that denies nothing: %s\n", r.limit.Burst, showSlope(r.steepest))
-	if n := r.others.requests(); n > 0 {
-		fmt.Fprintf(&b, "These three leave out the %s of the keys beyond -maxkeys %d.\n", plural(n, "request"), p.maxKeys)
+		p.writeText(&b)
 	}
 	_, err := p.Out.Write(b.Bytes())
 	if cli.IsClosedPipe(err) {
@@ -51,22 +32,62 @@ func (p *plan) report() error {
 	return err
 }
 
+// worstFirst returns the followed keys, those with the most denials first.
+func (r *replay) worstFirst() []*followed {
+	return slices.SortedFunc(maps.Values(r.keys), func(x, y *followed) int {
+		return cmp.Or(cmp.Compare(y.denied, x.denied), cmp.Compare(y.requests(), x.requests()), cmp.Compare(x.name, y.name))
+	})
+}
+
+func (p *plan) writeText(b *bytes.Buffer) {
+	r := p.replay
+	p.reportInput(b)
+	keys, total := r.worstFirst(), newSummary(r)
+	p.reportTable(b, keys, total)
+
+	fmt.Fprintln(b)
+	if total.wait > 0 {
+		fmt.Fprintf(b, "longest wait if clients wait: %s, at %s", showWait(total.wait), p.showTime(total.worst.demand.mostAt))
+		if p.key.isSet() {
+			fmt.Fprintf(b, ", of %s", terminal.Printable(total.worst.name))
+		}
+		fmt.Fprintln(b)
+	} else {
+		fmt.Fprintln(b, "longest wait if clients wait: none")
+	}
+	fmt.Fprintf(b, "smallest burst at %v that denies nothing: %v\n", r.limit.Rate, total.burst)
+	fmt.Fprintf(b, "smallest rate at burst %d that denies nothing: %s\n", r.limit.Burst, showSlope(r.steepest))
+	if n := r.rest.requests(); n > 0 {
+		fmt.Fprintf(b, "These three leave out the %s of the keys beyond -maxkeys %d.\n", terminal.Plural(n, "request"), p.maxKeys)
+	}
+	if r.assumed > 0 {
+		fmt.Fprintf(b, "%s of them had no room for a bucket and count as allowed: the denials are a lower bound.\n",
+			terminal.Plural(r.assumed, "request"))
+	}
+	switch {
+	case r.spread != nil:
+		fmt.Fprintln(b, "The requests of each second were spread evenly within it (-spread).")
+	case !r.fraction && r.steepest.atOnce > 1:
+		fmt.Fprintln(b, "All times are whole seconds: with -spread, the requests of each second are spread evenly within it.")
+	}
+}
+
 func (p *plan) reportInput(b *bytes.Buffer) {
 	r := p.replay
-	fmt.Fprint(b, plural(r.seq, "request"))
-	if p.key > 0 {
+	fmt.Fprint(b, terminal.Plural(r.seq, "request"))
+	if p.key.isSet() {
 		more := ""
-		if r.others.requests() > 0 {
+		if r.rest.requests() > 0 {
 			more = "more than "
 		}
-		fmt.Fprintf(b, " of %s%s", more, plural(int64(len(r.keys)), "key"))
+		fmt.Fprintf(b, " of %s%s", more, terminal.Plural(int64(len(r.keys)), "key"))
 	}
 	fmt.Fprintf(b, " in %v, from %s to %s", time.Duration(r.last-r.first), p.showTime(r.first), p.showTime(r.last))
-	if p.bad > 0 {
-		fmt.Fprintf(b, "; %s left out", plural(p.bad, "line"))
+	if p.leftOut.Count > 0 {
+		fmt.Fprintf(b, "; %s left out", terminal.Plural(p.leftOut.Count, "line"))
 	}
 	fmt.Fprintf(b, "\nlimit %v", r.limit)
-	if p.key > 0 {
+	if p.key.isSet() {
 		fmt.Fprintf(b, " for each key")
 	}
 	fmt.Fprint(b, "\n\n")
@@ -75,13 +96,13 @@ func (p *plan) reportInput(b *bytes.Buffer) {
 // summary is what the replay has found over all keys.
 type summary struct {
 	allowed, denied int64
-	worst           *keyed // the one that needs the most
+	worst           *followed // the one that needs the most
 	wait            time.Duration
 	burst           *big.Int
 }
 
 func newSummary(r *replay) summary {
-	s := summary{allowed: r.others.allowed, denied: r.others.denied}
+	s := summary{allowed: r.rest.allowed, denied: r.rest.denied}
 	for _, k := range r.keys {
 		s.allowed += k.allowed
 		s.denied += k.denied
@@ -94,19 +115,19 @@ func newSummary(r *replay) summary {
 	return s
 }
 
-func (p *plan) reportTable(b *bytes.Buffer, keys []*keyed, total summary) {
+func (p *plan) reportTable(b *bytes.Buffer, keys []*followed, total summary) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(name string, allowed, denied int64, wait time.Duration, burst any) {
 		n := allowed + denied
 		fmt.Fprintf(w, "%d\t%d\t%d\t%.1f%%\t%s\t%v\t  %s\n", n, allowed, denied, percent(denied, n), showWait(wait), burst, name)
 	}
 	fmt.Fprintln(w, "requests\tallowed\tdenied\t\tlongest wait\tburst needed\t")
-	if p.key > 0 {
+	if p.key.isSet() {
 		shown := keys[:min(p.top, len(keys))]
 		for _, k := range shown {
 			row(terminal.Printable(k.name), k.allowed, k.denied, k.demand.wait(p.scale), k.demand.burst(p.scale))
 		}
-		rest := p.replay.others
+		rest := p.replay.rest
 		for _, k := range keys[len(shown):] {
 			rest.allowed += k.allowed
 			rest.denied += k.denied

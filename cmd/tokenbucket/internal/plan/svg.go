@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-tokenbucket/tokenbucket"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/terminal"
 )
 
 // svgStyle is for light and for dark: a picture that is opened on its own follows what the reader has set. Colors are written
@@ -63,7 +64,7 @@ func (p *plan) draw() error {
 	c := p.replay.chart
 	c.finish()
 	total := newSummary(p.replay)
-	d := &drawing{chart: c, zone: p.replay.zone, single: p.key == 0}
+	d := &drawing{chart: c, zone: p.replay.zone, single: !p.key.isSet()}
 	limit := fmt.Sprint(c.limit)
 	if !d.single {
 		limit += " for each key"
@@ -72,7 +73,7 @@ func (p *plan) draw() error {
 	if p.files[0] == "-" {
 		title = "Traffic under a limit of " + limit
 	}
-	about := fmt.Sprintf("%s: %d granted, %d denied (%.1f%%)", plural(p.replay.seq, "request"), total.allowed, total.denied,
+	about := fmt.Sprintf("%s: %d granted, %d denied (%.1f%%)", terminal.Plural(p.replay.seq, "request"), total.allowed, total.denied,
 		percent(total.denied, p.replay.seq))
 	d.picture(title, about)
 	return os.WriteFile(p.svg, d.Bytes(), 0o666)

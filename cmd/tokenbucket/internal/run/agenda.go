@@ -2,12 +2,12 @@ package run
 
 import "time"
 
-// agenda is a heap of things to do, the earliest first; it is for package container/heap. The zero agenda is empty.
+// agenda is a heap of values by their time, the earliest first, for package container/heap. The zero agenda is empty.
 type agenda[T any] []entry[T]
 
 type entry[T any] struct {
-	at time.Time
-	do T
+	at    time.Time
+	value T
 }
 
 func (a agenda[T]) Len() int           { return len(a) }
@@ -23,5 +23,5 @@ func (a *agenda[T]) Pop() any {
 	return last
 }
 
-// isDue tells whether the earliest is due.
+// isDue reports whether the earliest value is due.
 func (a agenda[T]) isDue(now time.Time) bool { return len(a) > 0 && !a[0].at.After(now) }

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// lingering is how long to wait for the rest of the output of a job whose first process has ended, if something that it
-	// left in the background keeps the pipe open: that must not cost a slot for good.
-	lingering = 2 * time.Second
+	// outputDelay is how long to wait for the rest of a job's output after its first process has ended. A process that it left in
+	// the background may keep the pipe open, and must not occupy a slot.
+	outputDelay = 2 * time.Second
 
-	// grace is how long a job that is asked to end may take over it before it is made to.
-	grace = 3 * time.Second
+	// killDelay is how long a job may take to end after SIGTERM, before it is killed.
+	killDelay = 3 * time.Second
 )
 
-// Exit statuses of jobs, as env, timeout and the shells have them.
+// Exit statuses of jobs, as in env, timeout and the shells.
 const (
-	exitTimeout     = 124
-	exitCannotRun   = 126
-	exitNotFound    = 127
-	exitNotComplete = 125 // it succeeded, but not all of its output could be kept
+	exitTimeout    = 124
+	exitIncomplete = 125 // succeeded, but its output could not be read to the end
+	exitCannotRun  = 126
+	exitNotFound   = 127
 )
 
 // runner runs the jobs. Make it with newRunner.
@@ -36,7 +36,7 @@ type runner struct {
 
 	mu      sync.Mutex
 	running map[*os.Process]struct{}
-	once    sync.Once
+	once    sync.Once // closes end
 }
 
 func newRunner(command template, timeout time.Duration, retries int, o *output) *runner {
@@ -46,50 +46,60 @@ func newRunner(command template, timeout time.Duration, retries int, o *output) 
 	}
 }
 
-// attempt runs j once, and tells whether it failed. If it was the last attempt the job is printed, while it still has its slot:
-// so a reader of the output that is slow holds up the jobs, instead of their output piling up. What failed attempts before
-// the last have printed is dropped, for whoever reads the output wants it once.
-func (r *runner) attempt(j *job) (failed bool) {
-	e := &ending{job: j}
-	j.last = r.execute(r.command.fill(j.item), e)
-	failed = j.last.exit != 0
-	if failed && j.attempts <= r.retries {
-		e.out.close()
-		e.err.close()
-		return true
+// attempt runs j once. After its last attempt the job is printed while it still has its slot, so that a slow reader of the output slows
+// down the jobs; otherwise their output would pile up. The output of earlier attempts is dropped. An error means notStarted.
+func (r *runner) attempt(j *job) (outcome, error) {
+	f := &finished{job: j}
+	res, err := r.execute(r.command.fill(j.item), f)
+	if err != nil {
+		return notStarted, err
 	}
-	r.finish(e)
-	return failed
+	j.last = res
+	if res.exit == 0 {
+		r.finish(f)
+		return succeeded, nil
+	}
+	if j.attempts > r.retries {
+		r.finish(f)
+	} else {
+		f.out.close()
+		f.err.close()
+	}
+	return failed, nil
 }
 
-// giveUp is for a job that was to have another attempt, and will not.
-func (r *runner) giveUp(j *job) { r.finish(&ending{job: j}) }
+// giveUp prints a failed job that will have no further attempt.
+func (r *runner) giveUp(j *job) { r.finish(&finished{job: j}) }
 
-func (r *runner) finish(e *ending) {
-	if e.last.why != "" && e.attempts > 1 {
-		e.last.why += fmt.Sprintf(", after %d attempts", e.attempts)
+func (r *runner) finish(f *finished) {
+	if f.last.why != "" && f.attempts > 1 {
+		f.last.why += fmt.Sprintf(", after %d attempts", f.attempts)
 	}
-	r.output.end(e)
+	r.output.end(f)
 }
 
-// execute runs args and waits for its end, by itself, by the timeout or by terminateAll.
-func (r *runner) execute(args []string, e *ending) (res result) {
-	cmd := exec.Command(args[0], args[1:]...) // without standard input: that may be the list
-	cmd.Stdout, cmd.Stderr = &e.out, &e.err
-	cmd.WaitDelay = lingering
-	ownGroup(cmd)
+// execute runs args and waits until they end, by themselves, by the timeout or by terminateAll. It returns an error only if the
+// system has no room for another process now.
+func (r *runner) execute(args []string, f *finished) (res result, err error) {
+	cmd := exec.Command(args[0], args[1:]...) // standard input is /dev/null: this program's may be the list
+	cmd.Stdout, cmd.Stderr = &f.out, &f.err
+	cmd.WaitDelay = outputDelay
+	ownSession(cmd)
 
 	res.start = time.Now()
 	defer func() { res.took = time.Since(res.start) }()
-	if err := cmd.Start(); err != nil {
+	switch err := cmd.Start(); {
+	case isShortage(err):
+		return res, err
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
+		res.exit, res.why = exitNotFound, err.Error()
+		return res, nil
+	case err != nil:
 		res.exit, res.why = exitCannotRun, err.Error()
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			res.exit = exitNotFound
-		}
-		return res
+		return res, nil
 	}
-	r.note(cmd.Process, true)
-	defer r.note(cmd.Process, false)
+	r.began(cmd.Process)
+	defer r.ended(cmd.Process)
 	waited := make(chan error, 1)
 	go func() { waited <- cmd.Wait() }()
 
@@ -100,12 +110,12 @@ func (r *runner) execute(args []string, e *ending) (res result) {
 	case errors.As(err, new(*exec.ExitError)):
 		res.exit, res.why = exitStatus(cmd.ProcessState), err.Error()
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
-		res.exit, res.why = exitNotComplete, err.Error()
+		res.exit, res.why = exitIncomplete, err.Error()
 	}
-	return res
+	return res, nil
 }
 
-// await waits for p, and ends its group when it has to.
+// await waits for p, and ends its process group at the timeout or when terminateAll is called.
 func (r *runner) await(p *os.Process, waited <-chan error) (err error, timedOut bool) {
 	var timeout <-chan time.Time
 	if r.timeout > 0 {
@@ -121,11 +131,11 @@ func (r *runner) await(p *os.Process, waited <-chan error) (err error, timedOut 
 	case <-r.end:
 	}
 	terminate(p)
-	last := time.NewTimer(grace)
+	last := time.NewTimer(killDelay)
 	defer last.Stop()
 	select {
 	case err = <-waited:
-		kill(p) // what is left of its group
+		kill(p) // the rest of its group
 	case <-last.C:
 		kill(p)
 		err = <-waited
@@ -133,20 +143,22 @@ func (r *runner) await(p *os.Process, waited <-chan error) (err error, timedOut 
 	return err, timedOut
 }
 
-func (r *runner) note(p *os.Process, on bool) {
+func (r *runner) began(p *os.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if on {
-		r.running[p] = struct{}{}
-	} else {
-		delete(r.running, p)
-	}
+	r.running[p] = struct{}{}
 }
 
-// terminateAll asks all running jobs to end; after a grace they are made to.
+func (r *runner) ended(p *os.Process) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.running, p)
+}
+
+// terminateAll asks all running jobs to end. Those that have not ended after killDelay are killed.
 func (r *runner) terminateAll() { r.once.Do(func() { close(r.end) }) }
 
-// killAll makes them.
+// killAll kills all running jobs.
 func (r *runner) killAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,21 +7,30 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
-// maxItem bounds what an item may take of memory. Linux takes arguments of up to 128 KiB, others less.
+// maxItem is the longest item, in bytes. Linux accepts arguments of up to 128 KiB, other systems shorter ones.
 const maxItem = 1 << 20
 
-// job is an item and what became of it so far. One goroutine at a time has it.
+// job is an item and the result of its attempts so far. It belongs to one goroutine at a time.
 type job struct {
-	seq      int // of its item in the input, from 1; items that are skipped count
+	seq      int // the number of its item in the list, from 1; skipped items count
 	item     string
 	key      string
 	attempts int
 	last     result // of the last attempt
 }
 
-// itemReader reads items, one a line or one a NUL. Make it with newItemReader.
+// result is how one attempt ended.
+type result struct {
+	start time.Time
+	took  time.Duration
+	exit  int
+	why   string // the reason for people; empty if the attempt succeeded
+}
+
+// itemReader reads items, which end with a newline or with NUL. Make it with newItemReader.
 type itemReader struct {
 	scan *bufio.Scanner
 	nul  bool
@@ -37,7 +46,7 @@ func newItemReader(r io.Reader, nul bool) *itemReader {
 	return &itemReader{scan: scan, nul: nul}
 }
 
-// next returns the next item and its number, or io.EOF. Empty lines are no items; between NULs an empty item is one.
+// next returns the next item and its number, or io.EOF. An empty line is no item; with NUL an empty item is one.
 func (r *itemReader) next() (seq int, item string, err error) {
 	for r.scan.Scan() {
 		if item := r.scan.Text(); item != "" || r.nul {
@@ -65,7 +74,7 @@ func splitNUL(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	return 0, nil, nil
 }
 
-// template is a command with {} where the item goes. Make it with newTemplate.
+// template is a command line in which {} stands for the item. Make it with newTemplate.
 type template []string
 
 func newTemplate(args []string) template {

@@ -1,136 +1,146 @@
 package run
 
 import (
+	"fmt"
 	"io"
 	"sync"
 
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/terminal"
 )
 
-// orderedAhead is how many jobs may have ended and wait, with -ordered, for one before them to end. A job more is not
-// started: so memory is bounded, and open files, of which a job with much output has two.
-const orderedAhead = 500
-
-// output prints what jobs have written, each whole, and logs them. Make it with newOutput.
+// output prints the output of each job in one piece, and logs the job. Make it with newOutput.
 type output struct {
-	screen  *terminal.Screen
-	log     *joblog
-	ordered bool
-	quiet   bool   // no notes about jobs that fail
-	failed  func() // called once, when nothing more can be printed or logged
+	screen *terminal.Screen
+	log    *joblog
+	ahead  int    // with -ordered, how many jobs may be started from the oldest unprinted on; 0 prints jobs as they end
+	quiet  bool   // no notes about failed jobs
+	halt   func() // called once, after the first error
 
-	mu     sync.Mutex      // guards the rest, and that jobs do not print at once
-	next   int             // the number of the job that is to be printed next, if ordered
-	parked map[int]*ending // what has to wait for that
-	err    error           // of the first write that failed
+	mu    sync.Mutex // held while a job is printed; guards the fields below
+	next  int        // with -ordered, the number of the job that is printed next
+	ready map[int]*finished
+	err   error // the first
 }
 
-// ending is a job that is over, with its output. A nil one is an item that was skipped.
-type ending struct {
+// finished is a job that has ended, with its output. A nil one stands for an item that was skipped.
+type finished struct {
 	*job
 	out, err spool
 }
 
-func newOutput(sc *terminal.Screen, log *joblog, ordered, quiet bool, failed func()) *output {
-	return &output{screen: sc, log: log, ordered: ordered, quiet: quiet, failed: failed, next: 1, parked: map[int]*ending{}}
+func newOutput(sc *terminal.Screen, log *joblog, quiet bool, halt func()) *output {
+	return &output{screen: sc, log: log, quiet: quiet, halt: halt, next: 1, ready: map[int]*finished{}}
 }
 
-// end prints and logs e, now or when its turn comes.
-func (o *output) end(e *ending) {
+func (o *output) ordered() bool { return o.ahead > 0 }
+
+// end prints and logs f, now or when its turn comes.
+func (o *output) end(f *finished) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.ordered {
-		o.print(e)
+	if !o.ordered() {
+		o.print(f)
 		return
 	}
-	o.park(e.seq, e)
+	o.ready[f.seq] = f
+	o.printReady()
 }
 
-// skip says that there will be no job with this number.
+// skip says that no job will have this number.
 func (o *output) skip(seq int) {
-	if !o.ordered {
+	if !o.ordered() {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.park(seq, nil)
+	o.ready[seq] = nil
+	o.printReady()
 }
 
-// flush prints what still waits, after an interrupt, for jobs that will never be.
+// flush prints the jobs that waited for the output of jobs that will not run, after an interrupt.
 func (o *output) flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.parked) > 0 {
+	for len(o.ready) > 0 {
 		for o.next++; ; o.next++ {
-			if _, ok := o.parked[o.next]; ok {
+			if _, ok := o.ready[o.next]; ok {
 				break
 			}
 		}
-		o.printParked()
+		o.printReady()
 	}
 }
 
-// mayStart tells whether the job with this number is not too far ahead of what is printed.
+// mayStart reports whether the job with this number is near enough to the one that is printed next.
 func (o *output) mayStart(seq int) bool {
-	if !o.ordered {
+	if !o.ordered() {
 		return true
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return seq < o.next+orderedAhead
+	return seq < o.next+o.ahead
 }
 
-// The methods below need mu.
-
-func (o *output) park(seq int, e *ending) {
-	o.parked[seq] = e
-	o.printParked()
+// fail records the first error that ends the run, and stops it.
+func (o *output) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failLocked(err)
 }
 
-func (o *output) printParked() {
+// error returns the error that stopped the run, if any.
+func (o *output) error() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+// The caller of a method below must hold mu.
+
+func (o *output) failLocked(err error) {
+	if err != nil && o.err == nil {
+		o.err = err
+		o.halt()
+	}
+}
+
+func (o *output) printReady() {
 	for {
-		e, ok := o.parked[o.next]
+		f, ok := o.ready[o.next]
 		if !ok {
 			return
 		}
-		delete(o.parked, o.next)
+		delete(o.ready, o.next)
 		o.next++
-		if e != nil {
-			o.print(e)
+		if f != nil {
+			o.print(f)
 		}
 	}
 }
 
-// print logs a job only once its output is out: what the log has is never to be run again.
-func (o *output) print(e *ending) {
-	defer e.out.close()
-	defer e.err.close()
-	o.copy(o.screen.Out, &e.out)
-	o.copy(o.screen.Err, &e.err)
-	if e.last.why != "" && !o.quiet {
-		o.screen.Notef("job %d (%s): %s", e.seq, terminal.Printable(e.item), e.last.why)
+// print prints f and then logs it: a job in the log is not run again, so its output must be out. A job whose output could not be
+// kept is neither printed nor logged.
+func (o *output) print(f *finished) {
+	defer f.out.close()
+	defer f.err.close()
+	for _, s := range []*spool{&f.out, &f.err} {
+		if s.failure != nil {
+			o.failLocked(fmt.Errorf("the output of job %d could not be kept in a temporary file: %w", f.seq, s.failure))
+			return
+		}
+	}
+	o.copy(o.screen.Out, &f.out)
+	o.copy(o.screen.Err, &f.err)
+	if f.last.why != "" && !o.quiet {
+		o.screen.Notef("job %d (%s): %s", f.seq, terminal.Excerpt(f.item), f.last.why)
 	}
 	if o.err == nil {
-		o.note(o.log.write(e.job))
+		o.failLocked(o.log.write(f.job))
 	}
 }
 
 func (o *output) copy(w io.Writer, s *spool) {
 	if o.err == nil && !s.empty() {
-		o.screen.Around(w, func() { o.note(s.copyTo(w)) })
+		o.screen.Around(w, func() { o.failLocked(s.copyTo(w)) })
 	}
-}
-
-func (o *output) note(err error) {
-	if err != nil && o.err == nil {
-		o.err = err
-		o.failed()
-	}
-}
-
-// error returns the first write that failed.
-func (o *output) error() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err
 }

@@ -2,7 +2,6 @@ package run
 
 import (
 	"container/heap"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -10,61 +9,75 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// scheduler decides when which job starts. One goroutine, that of run, owns it; it starts another for every attempt.
+// scheduler decides when each job starts. It belongs to the goroutine that calls run, which starts another one for each attempt.
 //
-// A job starts when it has a slot and a token of its key. A key that has to wait has an appointment with its bucket, not
-// a slot, and so do jobs that wait for another attempt. If there is no slot when the appointment comes, the token is put
-// back, for tokens that are kept for later would all be used at once when slots become free. So the starts of each key
-// keep its limit, and are exactly where it has them if there are slots.
+// A job starts when it has a slot and a token of its key. A key that has to wait holds a reservation, and no slot. If there is
+// no slot when the reservation is due, its token is refunded: tokens kept for later would all be used at once when slots become
+// free. So the starts of a key never exceed its limit, and with free slots they are exactly at the limit's instants.
 type scheduler struct {
 	limit   *tokenbucket.Keyed[string]
 	free    int           // slots
-	ahead   int           // how many jobs may be known and not running: then no more are read
+	ahead   int           // how many jobs may be known and not running; beyond that no item is read
 	retries int           // attempts after the first
 	backoff time.Duration // before the second attempt, then doubled
 	items   <-chan *job   // closed at the end of the input
 	stop    <-chan struct{}
 
-	attempt  func(*job) (failed bool) // runs in a goroutine of its own; prints the job if it is the last attempt
-	giveUp   func(*job)               // for a job that failed and can't have its next attempt any more
-	mayStart func(seq int) bool       // or it has to wait until another attempt has ended
+	attempt     func(*job) (outcome, error) // runs the job in a goroutine of its own, and prints it after its last attempt
+	giveUp      func(*job)                  // prints a failed job that will have no further attempt
+	mayStart    func(seq int) bool          // reports whether the job may start before another attempt ends
+	cannotStart func(error)                 // stops the run: no process can be started
 
-	keys     map[string]*line // those with jobs that could start now
-	hungry   []*line          // need a token, first come, first served
-	due      agenda[*line]    // have an appointment
-	parked   []*line          // must not start yet, says mayStart
-	later    agenda[*job]     // wait for another attempt
-	ended    chan attemptEnd
-	stopping bool
-	count    tally
+	queues    map[string]*keyQueue // by key; those with jobs that could start now
+	needToken []*keyQueue          // first come, first served
+	reserved  agenda[*keyQueue]    // hold a reservation
+	held      []*keyQueue          // mayStart said no
+	later     agenda[*job]         // wait for another attempt
+	ended     chan attemptEnd
+	stopping  bool
+
+	withheld  int       // slots not used because the system was short of something, until an attempt ends
+	shortages int       // pauses in a row because no process could be started
+	resume    time.Time // the end of such a pause
+	count     tally
 }
 
-// line is the jobs of a key, in order. While it has any it is in keys, and in one of hungry, due and parked.
-type line struct {
+// keyQueue has the jobs of one key, in order. While it has any it is in queues, and in one of needToken, reserved and held.
+type keyQueue struct {
 	key  string
 	jobs []*job
 }
 
+// outcome is how an attempt ended.
+type outcome int
+
+const (
+	succeeded outcome = iota
+	failed
+	notStarted // the system was short of files, processes or memory; the error says of what
+)
+
 // attemptEnd is the end of one attempt.
 type attemptEnd struct {
 	*job
-	failed bool
+	outcome outcome
+	err     error // of notStarted
 }
 
-// tally is what the progress line tells. It may be read by any goroutine.
+// tally counts jobs for the progress line. Any goroutine may read it.
 type tally struct {
-	waiting  atomic.Int64 // known, not running: their turn has not come, or they wait for another attempt
+	waiting  atomic.Int64 // known and not running: for a token, a slot or another attempt
 	running  atomic.Int64
 	started  atomic.Int64 // attempts
 	done     atomic.Int64 // succeeded
 	failed   atomic.Int64
-	skipped  atomic.Int64 // had succeeded before, says the job log
+	skipped  atomic.Int64 // had succeeded before, according to the job log
 	complete atomic.Bool  // the input is at its end
 }
 
-// run returns when all is done, or after stop when what was running has ended.
+// run returns when all jobs have ended, or after stop when those that were running have ended.
 func (s *scheduler) run() {
-	s.keys, s.ended = map[string]*line{}, make(chan attemptEnd)
+	s.queues, s.ended = map[string]*keyQueue{}, make(chan attemptEnd)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -109,98 +122,79 @@ func (s *scheduler) arrive(j *job, ok bool) {
 		return
 	}
 	s.count.waiting.Add(1)
-	l := s.line(j.key)
-	l.jobs = append(l.jobs, j)
+	q := s.queue(j.key)
+	q.jobs = append(q.jobs, j)
 }
 
-// line returns the line of key. A new one has no jobs: the caller adds one.
-func (s *scheduler) line(key string) *line {
-	l := s.keys[key]
-	if l == nil {
-		l = &line{key: key}
-		s.keys[key] = l
-		s.hungry = append(s.hungry, l)
+// queue returns the queue of key. A new one is empty, and the caller must add a job.
+func (s *scheduler) queue(key string) *keyQueue {
+	q := s.queues[key]
+	if q == nil {
+		q = &keyQueue{key: key}
+		s.queues[key] = q
+		s.needToken = append(s.needToken, q)
 	}
-	return l
+	return q
 }
 
-// end frees the slot, and decides what becomes of the job.
-func (s *scheduler) end(e attemptEnd) {
-	s.free++
-	s.count.running.Add(-1)
-	s.hungry, s.parked = append(s.hungry, s.parked...), nil
-	switch {
-	case !e.failed:
-		s.count.done.Add(1)
-	case e.attempts > s.retries:
-		s.count.failed.Add(1)
-	case s.stopping:
-		s.count.failed.Add(1)
-		s.giveUp(e.job)
-	default:
-		s.count.waiting.Add(1)
-		at := time.Now().Add(backoffAfter(s.backoff, e.attempts))
-		heap.Push(&s.later, entry[*job]{at, e.job})
-	}
+// putFirst puts j before the other jobs of its key, where it was before.
+func (s *scheduler) putFirst(j *job) {
+	q := s.queue(j.key)
+	q.jobs = slices.Insert(q.jobs, 0, j)
 }
 
-// maxBackoff keeps a job that fails for long from being forgotten.
-const maxBackoff = time.Minute
-
-// backoffAfter returns how long to wait after so many attempts: base, doubled for each but the first, up to a minute or base
-// itself. Of that a random part of up to a half is left out, lest those that failed together try again together.
-func backoffAfter(base time.Duration, attempts int) time.Duration {
-	most := max(maxBackoff, base)
-	d := base
-	for range min(attempts-1, 63) {
-		if d > most/2 {
-			d = most
-			break
-		}
-		d *= 2
-	}
-	return d - rand.N(d/2+1)
-}
-
-// halt drops what has not begun. Those that have failed and would have had another attempt have failed for good.
+// halt drops the jobs that have not begun. Jobs that failed and were to be tried again have failed.
 func (s *scheduler) halt() {
 	s.stopping = true
 	for _, e := range s.later {
-		s.count.failed.Add(1)
-		s.count.waiting.Add(-1)
-		s.giveUp(e.do)
+		s.abandon(e.value)
 	}
-	s.keys, s.hungry, s.due, s.parked, s.later = map[string]*line{}, nil, nil, nil, nil
-}
-
-// dispatch starts what can start now, and returns when there is next something to do, if that is known.
-func (s *scheduler) dispatch() (wake time.Time, ok bool) {
-	now := time.Now()
-	for s.later.isDue(now) {
-		j := heap.Pop(&s.later).(entry[*job]).do
-		l := s.line(j.key)
-		l.jobs = slices.Insert(l.jobs, 0, j) // it was in front of them before
-	}
-	for s.due.isDue(now) {
-		l := heap.Pop(&s.due).(entry[*line]).do
-		if s.free > 0 {
-			s.start(l)
-		} else {
-			s.limit.Refund(l.key, 1)
-			s.hungry = append(s.hungry, l)
+	for _, q := range s.queues {
+		for _, j := range q.jobs {
+			s.abandon(j)
 		}
 	}
-	for s.free > 0 && len(s.hungry) > 0 {
-		l := s.hungry[0]
-		s.hungry = s.hungry[1:]
-		s.feed(l)
+	s.queues, s.needToken, s.reserved, s.held, s.later = map[string]*keyQueue{}, nil, nil, nil, nil
+}
+
+// abandon drops a job that waits.
+func (s *scheduler) abandon(j *job) {
+	s.count.waiting.Add(-1)
+	if j.attempts > 0 {
+		s.count.failed.Add(1)
+		s.giveUp(j)
+	}
+}
+
+// dispatch starts the jobs that can start now. It returns the next instant at which there is something to do, if known.
+func (s *scheduler) dispatch() (wake time.Time, ok bool) {
+	now := time.Now()
+	if now.Before(s.resume) {
+		return s.resume, true
+	}
+	for s.later.isDue(now) {
+		s.putFirst(heap.Pop(&s.later).(entry[*job]).value)
+	}
+	for s.reserved.isDue(now) {
+		q := heap.Pop(&s.reserved).(entry[*keyQueue]).value
+		if s.free > 0 {
+			s.start(q)
+		} else {
+			s.limit.Refund(q.key, 1)
+			s.needToken = append(s.needToken, q)
+		}
+	}
+	for s.free > 0 && len(s.needToken) > 0 {
+		q := s.needToken[0]
+		s.needToken = s.needToken[1:]
+		s.reserve(q)
 	}
 	return s.wake()
 }
 
 func (s *scheduler) wake() (at time.Time, ok bool) {
-	if len(s.due) > 0 {
-		at, ok = s.due[0].at, true
+	if len(s.reserved) > 0 {
+		at, ok = s.reserved[0].at, true
 	}
 	if len(s.later) > 0 && (!ok || s.later[0].at.Before(at)) {
 		at, ok = s.later[0].at, true
@@ -208,35 +202,38 @@ func (s *scheduler) wake() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// feed gets l a token, and starts its first job if the token is there.
-func (s *scheduler) feed(l *line) {
-	if !s.mayStart(l.jobs[0].seq) {
-		s.parked = append(s.parked, l)
+// reserve gets q a token, and starts its first job if the token is there now.
+func (s *scheduler) reserve(q *keyQueue) {
+	if !s.mayStart(q.jobs[0].seq) {
+		s.held = append(s.held, q)
 		return
 	}
 	delay := tokenbucket.Never
-	if r, err := s.limit.Reserve(l.key); err == nil {
+	if r, err := s.limit.Reserve(q.key); err == nil {
 		delay = r.Delay()
 	}
 	if delay == 0 {
-		s.start(l)
+		s.start(q)
 		return
 	}
-	heap.Push(&s.due, entry[*line]{time.Now().Add(delay), l})
+	heap.Push(&s.reserved, entry[*keyQueue]{time.Now().Add(delay), q})
 }
 
-// start starts the first job of l, which has its token.
-func (s *scheduler) start(l *line) {
-	j := l.jobs[0]
-	if l.jobs = l.jobs[1:]; len(l.jobs) > 0 {
-		s.hungry = append(s.hungry, l)
+// start starts the first job of q. The caller must have taken its token.
+func (s *scheduler) start(q *keyQueue) {
+	j := q.jobs[0]
+	if q.jobs = q.jobs[1:]; len(q.jobs) > 0 {
+		s.needToken = append(s.needToken, q)
 	} else {
-		delete(s.keys, l.key)
+		delete(s.queues, q.key)
 	}
 	s.free--
 	s.count.waiting.Add(-1)
 	s.count.running.Add(1)
 	s.count.started.Add(1)
 	j.attempts++
-	go func() { s.ended <- attemptEnd{j, s.attempt(j)} }()
+	go func() {
+		outcome, err := s.attempt(j)
+		s.ended <- attemptEnd{j, outcome, err}
+	}()
 }

@@ -1,8 +1,8 @@
 package run
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"sync"
@@ -20,17 +20,21 @@ type start struct {
 	at   time.Duration
 }
 
-// fakeRun is a scheduler over jobs that only take time. It is to be used in a bubble of synctest, where also all that is
-// left running at the end fails the test.
+// fakeRun is a scheduler of jobs that only take time. Use it in a synctest bubble, which also fails if a goroutine is left.
 type fakeRun struct {
 	*scheduler
 	takes   map[string]time.Duration // of an attempt, by item
 	fails   map[string]int           // attempts, by item
+	room    int                      // how many the system has room for at once; 0 is any number, -1 none
 	halt    chan struct{}
 	mu      sync.Mutex
+	running int
 	starts  []start
 	givenUp []string
+	fatal   error
 }
+
+var errShortage = errors.New("too many open files")
 
 func newFakeRun(rate string, burst, slots int, keyOf func(string) string, items ...string) *fakeRun {
 	r, err := tokenbucket.ParseRate(rate)
@@ -43,12 +47,29 @@ func newFakeRun(rate string, burst, slots int, keyOf func(string) string, items 
 	f.scheduler = &scheduler{
 		limit: tokenbucket.NewKeyed[string](r, burst), free: slots, ahead: 1000, backoff: time.Second, items: in,
 		stop: f.halt, mayStart: func(int) bool { return true },
-		attempt: func(j *job) bool {
+		attempt: func(j *job) (outcome, error) {
 			f.mu.Lock()
-			f.starts = append(f.starts, start{j.item, time.Since(begun)})
+			room := f.room == 0 || f.running < f.room
+			if room {
+				f.running++
+				f.starts = append(f.starts, start{j.item, time.Since(begun)})
+			}
 			f.mu.Unlock()
+			if !room {
+				return notStarted, errShortage
+			}
 			time.Sleep(f.takes[j.item])
-			return j.attempts <= f.fails[j.item]
+			f.mu.Lock()
+			f.running--
+			f.mu.Unlock()
+			if j.attempts <= f.fails[j.item] {
+				return failed, nil
+			}
+			return succeeded, nil
+		},
+		cannotStart: func(err error) {
+			f.fatal = err
+			close(f.halt)
 		},
 		giveUp: func(j *job) { f.givenUp = append(f.givenUp, j.item) },
 	}
@@ -188,34 +209,16 @@ func TestOrderedStopsTooFarAhead(t *testing.T) {
 		var printed atomic.Bool
 		f.mayStart = func(seq int) bool { return printed.Load() || seq <= 3 }
 		attempt := f.attempt
-		f.attempt = func(j *job) bool {
-			failed := attempt(j)
+		f.attempt = func(j *job) (outcome, error) {
+			outcome, err := attempt(j)
 			if j.item == "1" {
 				printed.Store(true)
 			}
-			return failed
+			return outcome, err
 		}
 		f.run()
 		if len(f.starts) != 6 || f.starts[2].at > time.Second || f.starts[3].at != time.Minute {
 			t.Errorf("starts are %v, want the fourth when the first has ended", f.starts)
 		}
 	})
-}
-
-func TestBackoff(t *testing.T) {
-	for _, c := range []struct {
-		base     time.Duration
-		attempts int
-		most     time.Duration
-	}{
-		{time.Second, 1, time.Second}, {time.Second, 2, 2 * time.Second}, {time.Second, 6, 32 * time.Second},
-		{time.Second, 7, time.Minute}, {time.Second, math.MaxInt32, time.Minute}, {time.Hour, 1, time.Hour}, {time.Hour, 3, time.Hour},
-		{1, 1, 1}, {1 << 62, 100, 1 << 62},
-	} {
-		for range 100 {
-			if d := backoffAfter(c.base, c.attempts); d < c.most/2 || d > c.most {
-				t.Fatalf("backoffAfter(%v, %d) is %v, want %v to %v", c.base, c.attempts, d, c.most/2, c.most)
-			}
-		}
-	}
 }

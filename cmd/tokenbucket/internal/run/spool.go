@@ -5,32 +5,43 @@ import (
 	"os"
 )
 
-// spoolMemory is what a spool keeps in memory: enough for most jobs, and little beside the processes themselves.
+// spoolMemory is how much a spool keeps in memory: enough for most jobs, and little beside the processes themselves.
 const spoolMemory = 32 << 10
 
-// spool holds the output of a job until it may be printed: in memory at first, then in a file that has no name any more, so
-// that it is gone when this process is, however it ends. The zero spool is empty. Of use to one goroutine at a time.
+// spool keeps the output of a job until it is printed: the beginning in memory, the rest in a file. The file's name is removed at once, so that
+// the file goes with this process however it ends. The zero spool is empty. It must not be used by several goroutines at once.
 //
-// The jobs write to pipes, not to the file itself, which would be simpler: who opens /dev/stderr would truncate it.
+// Jobs write to pipes. If they wrote to the file itself, a job that opens /dev/stderr would truncate it.
 type spool struct {
-	mem   []byte
-	file  *os.File
-	named bool // file could not be removed while it is open
+	mem     []byte
+	file    *os.File
+	named   bool  // file could not be removed while it is open
+	failure error // the first of the file; what came after it is lost
 }
 
+// Write never fails. A failed write would close the job's pipe, and the job would be ended for a fault of this program; so a spool
+// that failed drops the output and keeps the error in failure.
 func (s *spool) Write(p []byte) (int, error) {
-	if s.file == nil && len(s.mem)+len(p) <= spoolMemory {
+	switch {
+	case s.failure != nil:
+	case s.file == nil && len(s.mem)+len(p) <= spoolMemory:
 		s.mem = append(s.mem, p...)
-		return len(p), nil
+	default:
+		s.failure = s.writeFile(p)
 	}
+	return len(p), nil
+}
+
+func (s *spool) writeFile(p []byte) error {
 	if s.file == nil {
 		f, err := os.CreateTemp("", "tokenbucket-")
 		if err != nil {
-			return 0, err
+			return err
 		}
 		s.file, s.named = f, os.Remove(f.Name()) != nil
 	}
-	return s.file.Write(p)
+	_, err := s.file.Write(p)
+	return err
 }
 
 // copyTo writes all to w.
