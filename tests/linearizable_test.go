@@ -14,8 +14,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// What a bucket does at whole milliseconds, at whole tokens a millisecond, is arithmetic of small integers. So the model
-// here is exact, the figures of Take included, and the clock is a part of it: advancing it is an operation like any other.
+// At whole milliseconds and whole tokens a millisecond a bucket is arithmetic of small integers. So the
+// model here is exact, including the figures of Take. The clock is a part of it: advancing the clock is
+// an operation like any other.
 
 // A call is an operation of a history.
 type call struct {
@@ -24,7 +25,7 @@ type call struct {
 	since int64 // what the clock said when it began
 }
 
-// A reply is what came of it; what an operation does not tell is zero.
+// A reply is the result of a call. What an operation does not return is zero.
 type reply struct {
 	tokenbucket.Result
 	n      int
@@ -43,18 +44,18 @@ var linearLimits = []struct {
 	{Limit: tokenbucket.Limit{Rate: tokenbucket.Inf(), Burst: 2}, inf: true},
 }
 
-// linearState is a bucket and its clock. Times are milliseconds.
+// linearState is the state of a bucket and its clock. Times are milliseconds.
 type linearState struct {
 	now, base int64
 	limit     int
 	level     int64 // tokens handed out since base
-	wrote     int64 // when level or limit were changed last
+	wrote     int64 // when level or limit last changed
 }
 
 func (s linearState) refill() int64 { return linearLimits[s.limit].perMilli * (s.now - s.base) }
 func (s linearState) burst() int64  { return int64(linearLimits[s.limit].Burst) }
 
-// free returns how many tokens there are: less than none in debt.
+// free returns how many tokens there are, which is negative in debt.
 func (s linearState) free() int64 {
 	if linearLimits[s.limit].inf {
 		return s.burst()
@@ -91,7 +92,7 @@ func (s linearState) until(x int64) time.Duration {
 	return time.Duration(x-s.refill()) * time.Millisecond / time.Duration(l.perMilli)
 }
 
-// step is what the one bucket would have done that there is, had it nobody but this caller.
+// step returns the state after c, and the reply, of a bucket with this caller alone.
 func (s linearState) step(c call) (linearState, reply) {
 	l := linearLimits[s.limit]
 	n := int64(c.n)
@@ -134,10 +135,11 @@ func (s linearState) step(c call) (linearState, reply) {
 	return s, reply{}
 }
 
-// steps returns the states that c may lead to, if its reply is want. It may act as of any instant since it began, if the
-// bucket has not been written to since then: between reading the clock and writing the word there is always some time,
-// and what others read meanwhile does not show. It must not act as of an instant before the last write. (Only a refund may,
-// if the word has come to be again what it was: it moves nothing but the instant since when a full bucket is full.)
+// steps returns the states that c may lead to if its reply is want. A call may act as of any instant
+// since it began at which nobody had written to the bucket since: some time always passes between
+// reading the clock and writing the word, and reads by others in between leave no trace. It must not
+// act as of an instant before the last write. Only a refund may, if the word has the same value again:
+// it then changes nothing but the instant since which a full bucket is full.
 func (s linearState) steps(c call, want reply) (next []any) {
 	first := min(s.now, c.since)
 	switch c.op {
@@ -170,8 +172,8 @@ var linearModel = (&porcupine.NondeterministicModel{
 	Step: func(s, in, out any) []any { return s.(linearState).steps(in.(call), out.(reply)) },
 }).ToModel()
 
-// millis is a clock that is moved by whole milliseconds. Who reads it may be held up right afterwards, since that is where
-// the trouble is: between the clock and the word.
+// millis is a clock that is advanced by whole milliseconds. A reader may be held up right after reading
+// it, because mistakes happen between reading the clock and writing the word.
 type millis struct{ now atomic.Int64 }
 
 func (c *millis) Now() time.Time {
@@ -184,7 +186,7 @@ func (c *millis) Now() time.Time {
 
 func (c *millis) After(time.Duration) <-chan time.Time { return nil }
 
-// A limiter is a bucket, or one that is broken.
+// A limiter is a bucket, or a broken imitation of one.
 type limiter interface {
 	AllowN(n int) bool
 	Take(n int) tokenbucket.Result
@@ -217,7 +219,7 @@ func perform(b limiter, c *millis, in call) (out reply) {
 	return out
 }
 
-// history has clients perform random calls at once.
+// history lets clients perform random calls concurrently and returns what they did.
 func history(rng *rand.Rand, b limiter, c *millis, ops []string) []porcupine.Operation {
 	const clients, calls = 4, 6
 	var stamp atomic.Int64
@@ -255,8 +257,8 @@ func history(rng *rand.Rand, b limiter, c *millis, ops []string) []porcupine.Ope
 	return h
 }
 
-// linearMixes keeps Refund apart from those that tell how much is left. Only it brings back a level that there has been
-// before, and then they may tell what was left a moment ago.
+// linearMixes keeps Refund apart from the operations that return how much is left. Only Refund brings
+// back a level that there was before, and they may then return what was left a moment ago.
 var linearMixes = map[string][]string{
 	"allow":     {"allow", "allow", "allow", "advance"},
 	"take":      {"take", "take", "advance"},
@@ -298,8 +300,8 @@ func text(h []porcupine.Operation) (s string) {
 	return s
 }
 
-// broken is a bucket with linearLimits[0] that makes one of the two mistakes that there are to make: to write what was
-// computed from a word that is no longer there, or to deny because of an old reading of the clock.
+// broken is a bucket with linearLimits[0] that makes one of two mistakes: it writes what it computed
+// from a word that has changed meanwhile, or it denies because of an old reading of the clock.
 type broken struct {
 	limiter
 	clock  *millis
