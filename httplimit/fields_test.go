@@ -43,7 +43,7 @@ func TestFields(t *testing.T) {
 		{tokenbucket.Result{Allowed: true}, "", ""},
 	} {
 		p := New(buckets(tokenbucket.PerSecond(1), 1), WithName("n"))
-		d := Decision{refused: -1, Allowed: c.res.Allowed, policy: p}
+		d := Decision{refused: -1, Allowed: c.res.Allowed, policy: p, Result: c.res}
 		d.demands = []demand{{Limit: Limit{Name: "n"}, result: c.res, held: c.res.Allowed}}
 		if !c.res.Allowed {
 			d.refused = 0
