@@ -16,10 +16,10 @@ import (
 //
 // A request is refused by status 429, or by 503 without a time to wait. However many of the
 // requests on their way are refused, the rate is halved once, and the tokens that are left are
-// dropped. Then it rises in even steps: in 8 served requests from a half to 95 % of what it was, and
-// from there by 5 % in 200 served requests. The slow steps double after every 200, so that a limit
-// that has been raised is found. The rate never falls below one token in 30 s, and after an outage
-// it rises to what it was before.
+// dropped. Then it rises in even steps: in 8 served requests from a half to 95 % of what it was,
+// and from there by 5 % in 200 served requests. The slow steps double after every 200, so that a
+// limit that has been raised is found. The rate never falls below one token in 30 s, and after an
+// outage it rises to what it was before.
 //
 // These are the additive increase and multiplicative decrease of Chiu and Jain (Analysis of the
 // Increase and Decrease Algorithms for Congestion Avoidance, 1989), with the step back to a known

@@ -70,8 +70,9 @@ func saturate(t *testing.T, tr *Transport, workers int, d time.Duration) {
 	wg.Wait()
 }
 
-// TestAdaptiveFindsLimit: in the long run at least 90 % of a hidden limit is used, and at most 2 % of requests are
-// refused, from far above and below, for slow and fast servers, and after the limit has changed.
+// TestAdaptiveFindsLimit: in the long run at least 90 % of a hidden limit is used, and at most 2
+// % of requests are refused, from far above and below, for slow and fast servers, and after the
+// limit has changed.
 func TestAdaptiveFindsLimit(t *testing.T) {
 	for _, c := range []struct {
 		rate    float64 // of the server
@@ -201,7 +202,8 @@ func TestAdaptiveSteps(t *testing.T) {
 	})
 }
 
-// TestAdaptiveIsALimiter: it queues and can be corrected, and takes part in a request's other limits.
+// TestAdaptiveIsALimiter: it queues and can be corrected, and takes part in a request's other
+// limits.
 func TestAdaptiveIsALimiter(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a := Adaptive(tokenbucket.Limit{Rate: tokenbucket.PerSecond(1), Burst: 2})
@@ -229,7 +231,8 @@ func TestAdaptiveIsALimiter(t *testing.T) {
 	}
 }
 
-// TestAdaptiveMemory: keys that cannot be told from new ones are dropped, and the others are bounded.
+// TestAdaptiveMemory: keys that cannot be told from new ones are dropped, and the others are
+// bounded.
 func TestAdaptiveMemory(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a := Adaptive(tokenbucket.Limit{Rate: tokenbucket.PerSecond(1), Burst: 1})

@@ -45,7 +45,8 @@ func (p *Policy) Check(r *http.Request) Decision {
 	return d
 }
 
-// SetHeader sets the fields of h that tell about the limits. Fields about a Policy further out stay.
+// SetHeader sets the fields of h that tell about the limits. Fields about a Policy further out
+// stay.
 func (d *Decision) SetHeader(h http.Header) {
 	if d.policy != nil {
 		d.policy.setFields(h, d, d.demands)
@@ -86,8 +87,8 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// decide decides about r. It returns the demands too, appended to room, which can be on the caller's
-// stack: a Decision escapes to the heap with its Err.
+// decide decides about r. It returns the demands too, appended to room, which can be on the
+// caller's stack: a Decision escapes to the heap with its Err.
 func (p *Policy) decide(r *http.Request, room []demand) (Decision, []demand) {
 	d := Decision{policy: p, refused: -1}
 	ds, err := p.source.demands(r, room)
@@ -159,8 +160,8 @@ func (p *Policy) takeWaiting(d *Decision, r *http.Request, ds []demand) {
 	}
 }
 
-// done notes what came of the attempt to take tokens, and reports whether it was the last. After the
-// failure of one limiter the others are asked again: what they say counts.
+// done notes what came of the attempt to take tokens, and reports whether it was the last. After
+// the failure of one limiter the others are asked again: what they say counts.
 func (p *Policy) done(d *Decision, r *http.Request, ds []demand, i int, err error) bool {
 	if err == nil {
 		d.refused, d.Allowed = i, i < 0

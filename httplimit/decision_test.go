@@ -219,7 +219,8 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// TestHeaderValuesAreIndependent: what a handler does to the fields of one response shows in no other.
+// TestHeaderValuesAreIndependent: what a handler does to the fields of one response shows in no
+// other.
 func TestHeaderValuesAreIndependent(t *testing.T) {
 	p := New(buckets(tokenbucket.PerHour(1), 100), WithKey(fixed("k")))
 	h := p.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -169,7 +169,8 @@ func FuzzHint(f *testing.F) {
 	})
 }
 
-// FuzzDraft: what is not a structured field has no effect, and the longest wait does not depend on what else is there.
+// FuzzDraft: what is not a structured field has no effect, and the longest wait does not depend
+// on what else is there.
 func FuzzDraft(f *testing.F) {
 	for _, s := range []string{`"a";r=0;t=5`, `b;r=0;t=1.5;pk=:Zm9v:`, `limit=1, remaining=0, reset=5`, `"\"";x;r=0`, `:==:`, `"`, `;`, `a;r=0;t=99999999999999999999`} {
 		f.Add(s, `"a";q=5;w=1`)
