@@ -126,7 +126,9 @@ func reset(s string, ref time.Time) time.Duration {
 // sinceEpoch returns the time v units after 1970, rounded up to what a float64 can hold.
 func sinceEpoch(v float64, unit time.Duration) time.Time {
 	whole, fraction := math.Modf(v)
-	return time.Unix(0, 0).Add(time.Duration(whole) * unit).Add(time.Duration(math.Ceil(fraction * float64(unit))))
+	perSecond := int64(time.Second / unit)
+	return time.Unix(int64(whole)/perSecond, int64(whole)%perSecond*int64(unit)).
+		Add(time.Duration(math.Ceil(fraction * float64(unit))))
 }
 
 // seconds reads a number of seconds. A number that is too large for a Duration is the largest one.
