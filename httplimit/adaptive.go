@@ -15,10 +15,11 @@ import (
 // rate, and served requests raise it again, up to the configured limit. [Adaptive] makes one.
 //
 // A request is refused by status 429, or by 503 without a time to wait. However many of the
-// requests on their way are refused, the rate is halved once. Then it rises in even steps: in 8
-// served requests from a half to 95 % of what it was, and from there by 5 % in 200 served requests.
-// The slow steps double after every 200, so that a limit that has been raised is found. The rate
-// never falls below one token in 30 s.
+// requests on their way are refused, the rate is halved once, and the tokens that are left are
+// dropped. Then it rises in even steps: in 8 served requests from a half to 95 % of what it was,
+// and from there by 5 % in 200 served requests. The slow steps double after every 200, so that a
+// limit that has been raised is found. The rate never falls below one token in 30 s, and after an
+// outage it rises to what it was before.
 //
 // These are the additive increase and multiplicative decrease of Chiu and Jain (Analysis of the
 // Increase and Decrease Algorithms for Congestion Avoidance, 1989), with the step back to a known
@@ -145,6 +146,7 @@ func (a *AdaptiveLimiter) addLocked(key string) *adaptive {
 func (a *AdaptiveLimiter) newBucket() *adaptive {
 	return &adaptive{
 		bucket: tokenbucket.New(a.limit.Rate, a.limit.Burst, a.opts...),
+		good:   true,
 		rate:   a.limit.Rate.TokensPerSecond(),
 	}
 }
@@ -173,6 +175,7 @@ func (a *AdaptiveLimiter) observe(key string, sent time.Time, refused bool) {
 	if refused {
 		x.refuse(min(1/slowestAdaptive.Seconds(), most))
 		x.halved = time.Now()
+		x.bucket.TakeAvailable(a.limit.Burst) // saved up at a rate that was too high
 	} else {
 		x.serve(most)
 	}
@@ -193,19 +196,25 @@ type adaptive struct {
 
 	mu     sync.Mutex
 	rate   float64   // tokens per second
-	peak   float64   // the rate that was refused last
+	peak   float64   // the rate that was refused last, after a request that was served
+	good   bool      // a request was served since the rate was halved, or it never was
 	served int       // requests since the rate was nearly at its peak
 	halved time.Time // when that was; zero if it never was
 }
 
-// refuse halves the rate, but not below least.
+// refuse halves the rate, but not below least. While nothing is served, as in an outage, the peak
+// stays, so that the rate is found again quickly.
 func (x *adaptive) refuse(least float64) {
-	x.peak, x.served = x.rate, 0
+	if x.good {
+		x.peak = x.rate
+	}
+	x.good, x.served = false, 0
 	x.rate = max(x.rate/2, least)
 }
 
 // serve raises the rate by a step, but not above most.
 func (x *adaptive) serve(most float64) {
+	x.good = true
 	if x.rate >= most {
 		return
 	}

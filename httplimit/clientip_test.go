@@ -152,7 +152,8 @@ func TestByIPForwarded(t *testing.T) {
 		{[]string{`for=203.0.113.9, for="10.0.0.2:80"`}, "203.0.113.9"},
 		{[]string{`for=1.1.1.1`, `for=203.0.113.9, for=10.0.0.2`}, "203.0.113.9"},
 		{[]string{`for=203.0.113.9;ext="a, for=1.1.1.1; \" b", for=10.0.0.2`}, "203.0.113.9"},
-		// What a client wrote cannot hide what the proxy added, whatever quotation marks it leaves open.
+		// What a client wrote cannot hide what the proxy added, whatever quotation marks it
+		// leaves open.
 		{[]string{`for=", for=203.0.113.9`}, "203.0.113.9"},
 		{[]string{`for="1.1.1.1`, `for="[2001:db8:cafe::17]"`}, "2001:db8:cafe::/64"},
 		{[]string{`for=1.1.1.1;x="\, for="[2001:db8:cafe::17]"`}, "2001:db8:cafe::/64"},
@@ -222,7 +223,8 @@ func TestKeys(t *testing.T) {
 	mustPanic(t, "httplimit: FirstOf: KeyFunc 1 is nil", func() { FirstOf(ByPattern, nil) })
 }
 
-// FuzzByIP: whatever a client writes to the left of what the trusted proxy added, the key is the client's address.
+// FuzzByIP: whatever a client writes to the left of what the trusted proxy added, the key is the
+// client's address.
 func FuzzByIP(f *testing.F) {
 	for _, s := range []string{"", "1.1.1.1", `for="`, `for="\`, "10.0.0.2,", `for=1.1.1.1;x="a, b"`, "::ffff:1.2.3.4%z, [::1]:80", ",,,", `"`} {
 		f.Add(s, s)

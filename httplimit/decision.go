@@ -24,8 +24,9 @@ type Decision struct {
 	Err error
 
 	policy  *Policy
-	demands []demand
-	refused int // the index of the demand that was refused, or -1
+	refused int      // the index of the demand that was refused, or -1
+	name    string   // the name of its limit
+	demands []demand // for SetHeader after Check; Handler keeps them on its stack
 }
 
 // Check decides about r as [Policy.Handler] does: it takes the tokens of a request that is allowed,
@@ -38,12 +39,17 @@ type Decision struct {
 //		return
 //	}
 //	d.SetHeader(w.Header())
-func (p *Policy) Check(r *http.Request) Decision { return p.decide(r, nil) }
+func (p *Policy) Check(r *http.Request) Decision {
+	d, ds := p.decide(r, nil)
+	d.demands = ds
+	return d
+}
 
-// SetHeader sets the fields of h that tell about the limits. Fields about a Policy further out stay.
+// SetHeader sets the fields of h that tell about the limits. Fields about a Policy further out
+// stay.
 func (d *Decision) SetHeader(h http.Header) {
 	if d.policy != nil {
-		d.policy.setFields(h, d)
+		d.policy.setFields(h, d, d.demands)
 	}
 }
 
@@ -61,9 +67,8 @@ func (d *Decision) Refuse(w http.ResponseWriter, r *http.Request) {
 // the zero Refusal if the request is allowed in any case.
 func (d *Decision) Refusal() Refusal {
 	switch {
-	case d.refused >= 0 && d.refused < len(d.demands):
-		x := &d.demands[d.refused]
-		return Refusal{Status: http.StatusTooManyRequests, Policy: x.Name, Result: x.result}
+	case d.name != "":
+		return Refusal{Status: http.StatusTooManyRequests, Policy: d.name, Result: d.Result}
 	case d.Err == nil:
 		return Refusal{}
 	}
@@ -82,21 +87,26 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// decide decides about r. The demands are appended to room, which stays on the caller's stack.
-func (p *Policy) decide(r *http.Request, room []demand) Decision {
+// decide decides about r. It returns the demands too, appended to room, which can be on the
+// caller's stack: a Decision escapes to the heap with its Err.
+func (p *Policy) decide(r *http.Request, room []demand) (Decision, []demand) {
 	d := Decision{policy: p, refused: -1}
 	ds, err := p.source.demands(r, room)
 	switch {
 	case err != nil:
 		p.fail(&d, r, err)
 	case p.maxWait > 0 && p.shadow == nil:
-		d = p.takeWaiting(r, slices.Clone(ds)) // a copy, because a wait lets it escape to the heap
+		escaping := slices.Clone(ds) // a wait lets it escape to the heap
+		p.takeWaiting(&d, r, escaping)
+		ds = escaping
 	default:
-		d.demands = ds
-		p.takeNow(&d, r)
+		p.takeNow(&d, r, ds)
 	}
-	if x := d.tightest(); x != nil {
+	if x := tightest(ds, d.refused); x != nil {
 		d.Result = x.result
+		if d.refused >= 0 {
+			d.name = x.Name
+		}
 	} else {
 		d.Result.Allowed = d.Allowed
 	}
@@ -109,7 +119,7 @@ func (p *Policy) decide(r *http.Request, room []demand) Decision {
 		}
 	}
 	p.counters.add(o)
-	return d
+	return d, ds
 }
 
 func (d *Decision) outcome() outcome {
@@ -127,42 +137,41 @@ func (d *Decision) outcome() outcome {
 	return failedClosed
 }
 
-// takeNow takes the tokens of d if all of them are there.
-func (p *Policy) takeNow(d *Decision, r *http.Request) {
+// takeNow takes the tokens of ds if all of them are there.
+func (p *Policy) takeNow(d *Decision, r *http.Request, ds []demand) {
 	ctx := r.Context()
 	for {
-		i, err := p.taker.take(ctx, d.demands)
-		if p.done(d, r, i, err) {
+		i, err := p.taker.take(ctx, ds)
+		if p.done(d, r, ds, i, err) {
 			return
 		}
 	}
 }
 
 // takeWaiting takes the tokens of ds, and waits for them up to maxWait.
-func (p *Policy) takeWaiting(r *http.Request, ds []demand) Decision {
-	d := Decision{policy: p, refused: -1, demands: ds}
+func (p *Policy) takeWaiting(d *Decision, r *http.Request, ds []demand) {
 	queue, cancel := context.WithTimeout(r.Context(), p.maxWait)
 	defer cancel()
 	for {
 		i, err := p.wait(r.Context(), queue, ds)
-		if p.done(&d, r, i, err) {
-			return d
+		if p.done(d, r, ds, i, err) {
+			return
 		}
 	}
 }
 
-// done notes what came of the attempt to take tokens, and reports whether it was the last. After the
-// failure of one limiter the others are asked again: what they say counts.
-func (p *Policy) done(d *Decision, r *http.Request, i int, err error) bool {
+// done notes what came of the attempt to take tokens, and reports whether it was the last. After
+// the failure of one limiter the others are asked again: what they say counts.
+func (p *Policy) done(d *Decision, r *http.Request, ds []demand, i int, err error) bool {
 	if err == nil {
 		d.refused, d.Allowed = i, i < 0
 		return true
 	}
 	if p.fail(d, r, err); d.Allowed {
-		d.demands[i].waived = true
+		ds[i].waived = true
 		return false
 	}
-	p.taker.release(r.Context(), d.demands)
+	p.taker.release(r.Context(), ds)
 	return true
 }
 
@@ -213,15 +222,15 @@ func (p *Policy) refresh(ctx context.Context, ds []demand) {
 
 // tightest returns the demand that was refused, or else the granted demand with the fewest tokens
 // left, or nil.
-func (d *Decision) tightest() *demand {
-	if d.refused >= 0 {
-		return &d.demands[d.refused]
+func tightest(ds []demand, refused int) *demand {
+	if refused >= 0 {
+		return &ds[refused]
 	}
 	var least *demand
-	for i := range d.demands {
-		x := &d.demands[i]
-		if x.held && (least == nil || x.result.Remaining < least.result.Remaining) {
-			least = x
+	for i := range ds {
+		d := &ds[i]
+		if d.held && (least == nil || d.result.Remaining < least.result.Remaining) {
+			least = d
 		}
 	}
 	return least

@@ -9,9 +9,10 @@ import (
 // maxDraft is the length up to which RateLimit and RateLimit-Policy are read.
 const maxDraft = 4096
 
-// draftAdvice reads RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers. A limit of which nothing is
-// left asks for a pause of t. Where the policy of the same name gives a rate, q per w, it asks for no more than that rate:
-// t is a whole number of seconds, in which a fast bucket has many tokens again.
+// draftAdvice reads RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers. A
+// limit with nothing left asks for a pause of t. If the policy of the same name gives a rate, q
+// per w, it asks for no more than that rate: t is a whole number of seconds, and a fast bucket
+// has many tokens again after one.
 func draftAdvice(state, policies []string) (a advice) {
 	states, ok := readDraft(state)
 	if !ok {
@@ -40,7 +41,8 @@ type draftItem struct {
 
 type draftItems []draftItem
 
-// every returns the time between two requests at the slowest rate that a policy of the name has, or 0.
+// every returns the time between two requests at the slowest rate that a policy of the name has,
+// or 0.
 func (items draftItems) every(name string) (d time.Duration) {
 	for _, x := range items {
 		q, w := x.params["q"], x.params["w"]
@@ -51,8 +53,9 @@ func (items draftItems) every(name string) (d time.Duration) {
 	return d
 }
 
-// readDraft reads a list of items. A field that is not a structured field as a whole is ignored as a whole, as RFC 9651
-// demands. The form of the draft's version 07 is read too, as one item: limit=10, remaining=0, reset=5.
+// readDraft reads a list of items. If any part of a field is not a structured field, it reads
+// nothing, as RFC 9651 demands. The form of the draft's version 07 is read too, as one item:
+// limit=10, remaining=0, reset=5.
 func readDraft(lines []string) (items draftItems, ok bool) {
 	p := parser{strings.Join(lines, ",")}
 	if len(p.s) > maxDraft {
@@ -101,7 +104,8 @@ func (ps params) set(name, value string) {
 	}
 }
 
-// wait returns the time until there is something left, or 0 if there is, or the server does not say.
+// wait returns the time until there is something left, or 0 if there is, or the server does not
+// say.
 func (ps params) wait() time.Duration {
 	if left, ok := ps["r"]; !ok || left >= 1 {
 		return 0
@@ -109,7 +113,7 @@ func (ps params) wait() time.Duration {
 	return time.Duration(min(ps["t"], maxDelta) * float64(time.Second))
 }
 
-// A parser reads what is needed of structured fields, RFC 9651.
+// A parser reads the parts of structured fields (RFC 9651) that RateLimit uses.
 type parser struct {
 	s string
 }
@@ -147,8 +151,8 @@ func (p *parser) params() (params, bool) {
 	return ps, true
 }
 
-// bare reads a string, which it returns with its quotation marks, or anything else that is not a list: numbers, tokens,
-// bytes, booleans, dates.
+// bare reads a bare item: a string, which it returns between quotation marks, a number, a token, a
+// byte sequence, a boolean or a date.
 func (p *parser) bare() (string, bool) {
 	if strings.HasPrefix(p.s, `"`) {
 		value, rest, ok := cutQuoted(p.s[1:])
@@ -156,7 +160,7 @@ func (p *parser) bare() (string, bool) {
 		return `"` + value + `"`, ok
 	}
 	value := p.while(func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte(`",;=()<>[]{}\`, c) < 0 })
-	if strings.HasPrefix(value, ":") { // bytes are in base64, which can end in equals signs
+	if strings.HasPrefix(value, ":") { // base64 can end in equals signs
 		for p.skip('=') {
 		}
 		closed := p.skip(':') || len(value) > 1 && strings.HasSuffix(value, ":")

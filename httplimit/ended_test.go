@@ -17,14 +17,16 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// endings counts what a server with a remote limiter does with requests that end before they are decided.
+// endings counts what a server with a remote limiter does with requests that end before they are
+// decided.
 type endings struct {
 	served, failures, refunds atomic.Int32
 	statuses                  chan int
 	running                   sync.WaitGroup
 }
 
-// server starts a server whose second limiter never answers. Its first one has tokens, which have to come back.
+// server starts a server whose second limiter never answers. Its first one has tokens, which have
+// to come back.
 func (e *endings) server(t *testing.T, opts ...Option) (*httptest.Server, keyed) {
 	t.Helper()
 	e.statuses = make(chan int, 100)
@@ -61,7 +63,8 @@ func (e *endings) check(t *testing.T, requests int, local keyed) {
 	}
 }
 
-// TestHalfClosed is a client that sends its request and closes its half of the connection, as nc -N does.
+// TestHalfClosed is a client that sends its request and closes its half of the connection, as nc
+// -N does.
 func TestHalfClosed(t *testing.T) {
 	for name, opts := range map[string][]Option{"take": nil, "wait": {WithMaxWait(time.Hour)}} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +171,8 @@ func deadlineIn(d time.Duration) func(context.Context) (context.Context, context
 	return func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, d) }
 }
 
-// TestGrantBeforeEnd: a request that was granted its token is served, although its client has closed its half meanwhile.
+// TestGrantBeforeEnd: a request that was granted its token is served, although its client has
+// closed its half meanwhile.
 func TestGrantBeforeEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -69,7 +69,8 @@ func TestEqualBuckets(t *testing.T) {
 	})
 }
 
-// TestHiddenEqualBuckets: what cannot be seen to be one bucket is asked again and again, but not in a busy loop.
+// TestHiddenEqualBuckets: what cannot be seen to be one bucket is asked again and again, but not
+// in a busy loop.
 func TestHiddenEqualBuckets(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		calls := 0

@@ -8,11 +8,13 @@ import (
 )
 
 var (
-	// ErrNoKey is the error for a request that has no key: a header field or a cookie is missing, the address of the
-	// client is not known, or a [KeyFunc] returned "" or an error, which is then wrapped too.
+	// ErrNoKey is the error for a request that has no key: a header field or a cookie is missing,
+	// the address of the client is not known, or a [KeyFunc] returned "" or an error, which is
+	// then wrapped too.
 	ErrNoKey = errors.New("httplimit: the request has no key")
 
-	// ErrCost is the error for a request whose cost is negative. An http.Request's ContentLength can be -1.
+	// ErrCost is the error for a request whose cost is negative. An http.Request's ContentLength
+	// can be -1.
 	ErrCost = errors.New("httplimit: the request has a negative cost")
 
 	errRequestCancelled = errors.New("httplimit: the request's Cancel channel was closed")
@@ -55,7 +57,8 @@ func noKeys(errs []error) error {
 	return &noKeyError{strings.Join(reasons, "; "), errors.Join(errs...)}
 }
 
-// plain returns the text of err without the names of this package and the root package, for use behind one of them.
+// plain returns the text of err without the names of this package and the root package, for use
+// behind one of them.
 func plain(err error) string {
 	return strings.NewReplacer("tokenbucket: ", "", "httplimit: ", "").Replace(err.Error())
 }

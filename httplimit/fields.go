@@ -8,9 +8,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// setFields sets the header fields that tell about d.
-func (p *Policy) setFields(h http.Header, d *Decision) {
-	if len(d.demands) == 0 && p.names.Shadow == "" {
+// setFields sets the header fields that tell about d, whose demands are ds.
+func (p *Policy) setFields(h http.Header, d *Decision, ds []demand) {
+	if len(ds) == 0 && p.names.Shadow == "" {
 		return
 	}
 	w := newLines()
@@ -20,7 +20,7 @@ func (p *Policy) setFields(h http.Header, d *Decision) {
 		}
 	}
 	if p.names.RateLimitPolicy != "" || p.names.RateLimit != "" {
-		p.setDraft(h, d, w)
+		p.setDraft(h, d.refused, ds, w)
 	}
 	if isFinite(d.Result.Limit) {
 		p.setTightest(h, d.Result, w)
@@ -32,11 +32,11 @@ func (p *Policy) setFields(h http.Header, d *Decision) {
 }
 
 // setDraft adds to RateLimit-Policy and RateLimit.
-func (p *Policy) setDraft(h http.Header, d *Decision, w *lines) {
+func (p *Policy) setDraft(h http.Header, refused int, ds []demand, w *lines) {
 	policy := ""
-	for i := range d.demands {
-		x := &d.demands[i]
-		if d.refused >= 0 && i != d.refused || d.refused < 0 && !x.held || !isFinite(x.result.Limit) {
+	for i := range ds {
+		x := &ds[i]
+		if refused >= 0 && i != refused || refused < 0 && !x.held || !isFinite(x.result.Limit) {
 			continue
 		}
 		q := p.quotas.of(x.Name, x.result.Limit)

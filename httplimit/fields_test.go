@@ -43,7 +43,7 @@ func TestFields(t *testing.T) {
 		{tokenbucket.Result{Allowed: true}, "", ""},
 	} {
 		p := New(buckets(tokenbucket.PerSecond(1), 1), WithName("n"))
-		d := Decision{refused: -1, Allowed: c.res.Allowed, policy: p}
+		d := Decision{refused: -1, Allowed: c.res.Allowed, policy: p, Result: c.res}
 		d.demands = []demand{{Limit: Limit{Name: "n"}, result: c.res, held: c.res.Allowed}}
 		if !c.res.Allowed {
 			d.refused = 0
@@ -57,7 +57,8 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestQuota: the quota is at least the burst, and quota/window is the rate or, where it can't be, at most 1 % below.
+// TestQuota: the quota is at least the burst, and quota/window is the rate or, where it can't be,
+// at most 1 % below.
 func TestQuota(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	for _, c := range []struct {
@@ -102,7 +103,8 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestStructuredFields reads what is written with a parser of its own, one that shares nothing with the package's.
+// TestStructuredFields reads what is written with a parser of its own, one that shares nothing
+// with the package's.
 func TestStructuredFields(t *testing.T) {
 	for _, name := range []string{"default", "", `a"b\c`, "höchst\n", "\x00\xff", strings.Repeat("x", 300), ", ;=()"} {
 		res := tokenbucket.Result{Remaining: 3, RetryAfter: 90 * time.Second, Limit: tokenbucket.Limit{Rate: tokenbucket.PerMinute(1), Burst: 7}}

@@ -15,8 +15,8 @@ func (p *Policy) Handler(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var room [1]demand // on the stack, and enough for a Policy of one limit
-		d := p.decide(r, room[:0])
-		p.setFields(w.Header(), &d)
+		d, ds := p.decide(r, room[:0])
+		p.setFields(w.Header(), &d, ds)
 		if d.Allowed {
 			next.ServeHTTP(w, r)
 			return

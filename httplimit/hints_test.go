@@ -1,6 +1,7 @@
 package httplimit
 
 import (
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,6 +80,8 @@ func TestHint(t *testing.T) {
 		{"a fraction since 1970", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366400.75"), 750 * time.Millisecond},
 		{"a fraction of a millisecond", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366401500.5"), 1500500 * time.Microsecond},
 		{"milliseconds since 1970", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366401500"), 1500 * time.Millisecond},
+		{"the year 5000", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "95617584000.5"), math.MaxInt64},
+		{"the year 4500 in milliseconds", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99990000000000"), math.MaxInt64},
 		{"the year 300000", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "900000000000000"), 0},
 		{"a delta", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "17"), 17 * time.Second},
 		{"Reddit", 200, headers("X-RateLimit-Remaining", "0.0", "X-RateLimit-Reset", "17"), 17 * time.Second},
@@ -169,7 +172,8 @@ func FuzzHint(f *testing.F) {
 	})
 }
 
-// FuzzDraft: what is not a structured field has no effect, and the longest wait does not depend on what else is there.
+// FuzzDraft: what is not a structured field has no effect, and the longest wait does not depend
+// on what else is there.
 func FuzzDraft(f *testing.F) {
 	for _, s := range []string{`"a";r=0;t=5`, `b;r=0;t=1.5;pk=:Zm9v:`, `limit=1, remaining=0, reset=5`, `"\"";x;r=0`, `:==:`, `"`, `;`, `a;r=0;t=99999999999999999999`} {
 		f.Add(s, `"a";q=5;w=1`)

@@ -11,8 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// hostOf returns the host and the port that u leads to, as one text for all ways to write them: in lower case, without the
-// scheme's own port, without the final dot of a fully qualified name, in Punycode (RFC 3492), and IPv6 as RFC 5952 has it.
+// hostOf returns the host and the port that u leads to, as one text for all ways to write them:
+// in lower case, without the scheme's own port, without the final dot of a fully qualified name,
+// in Punycode (RFC 3492), and IPv6 as RFC 5952 has it.
 func hostOf(u *url.URL) string {
 	if u == nil {
 		return ""
@@ -33,9 +34,9 @@ func hostOf(u *url.URL) string {
 	return net.JoinHostPort(host, port)
 }
 
-// toASCII returns an internationalized host name as net/http sends it in the field Host. The standard library has no other
-// access to its conversion, and golang.org/x/net/idna would bring a second copy of the tables. A name that cannot be
-// converted stays as it is.
+// toASCII returns an internationalized host name as net/http sends it in the field Host. The
+// standard library has no other access to its conversion, and golang.org/x/net/idna would bring a
+// second copy of the tables. A name that cannot be converted stays as it is.
 func toASCII(host string) string {
 	if isASCII(host) {
 		return host

@@ -6,8 +6,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A Limiter decides for a [Policy] or a [Transport] whether a key may take tokens. [Keyed], [Bucket]
-// and [Adaptive] make limiters in memory; a limiter shared by many processes is another kind.
+// A Limiter decides for a [Policy] or a [Transport] whether a key may take tokens. [Keyed],
+// [Bucket] and [Adaptive] make limiters in memory; a limiter shared by many processes is another
+// kind.
 //
 // Take takes n tokens of key now, all or nothing. An error means that there was no decision.
 // Implementations must be safe for concurrent use and must return when ctx ends. Fields of the

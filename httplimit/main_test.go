@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// buckets makes a limiter in memory on a clock that stands still, so that no test depends on how fast it runs.
+// buckets makes a limiter in memory on a clock that stands still, so that no test depends on how
+// fast it runs.
 func buckets(rate tokenbucket.Rate, burst int) keyed {
 	return Keyed(tokenbucket.NewKeyed[string](rate, burst, tokenbucket.WithClock(stopped{}))).(keyed)
 }

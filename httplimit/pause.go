@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A pauseKey is what a pause applies to: requests to one host with one key, or one key of [Transport.PauseKey].
+// A pauseKey is what a pause applies to: requests to one host with one key, or one key of
+// [Transport.PauseKey].
 type pauseKey struct{ host, key string }
 
 func (k pauseKey) String() string {
@@ -46,8 +47,8 @@ const (
 
 // pauses are the pauses in force. The zero value has none.
 //
-// The memory is bounded, and no pause in force is forgotten: keys beyond maxPauses share pauses, by their hash. Such a
-// key can be paused for another.
+// The memory is bounded, and no pause in force is forgotten: keys beyond maxPauses share pauses,
+// by their hash. Such a key can be paused for another.
 type pauses struct {
 	mu      sync.Mutex
 	m       map[pauseKey]*pause
@@ -105,8 +106,8 @@ func (p *pauses) entry(key pauseKey, now time.Time) *pause {
 	return x
 }
 
-// sweep drops the pauses that are over. The next sweep comes when there are twice as many as this one leaves, or at most
-// once a second, so that it adds constant time to each pause.
+// sweep drops the pauses that are over. The next sweep comes when there are twice as many as this
+// one leaves, or at most once a second, so that it adds constant time to each pause.
 func (p *pauses) sweep(now time.Time) {
 	for key, x := range p.m {
 		if d, _ := x.wait(now); d <= 0 {
@@ -168,7 +169,8 @@ func (p *pauses) leftLocked(key pauseKey, now time.Time) (d time.Duration, jitte
 	return d, jitter
 }
 
-// enter reports whether a request of key may be sent now. If requests are spaced, the next one has to wait for this one.
+// enter reports whether a request of key may be sent now. If requests are spaced, the next one
+// has to wait for this one.
 func (p *pauses) enter(key pauseKey, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,8 +186,8 @@ func (p *pauses) enter(key pauseKey, now time.Time) bool {
 // maxJitter bounds the delay after a pause, for pauses of an hour.
 const maxJitter = 10 * time.Second
 
-// jitter returns a random delay to follow a pause of d, at most a quarter of it. It leaves half of the time between the
-// pause and ctx's deadline.
+// jitter returns a random delay to follow a pause of d, at most a quarter of it. It leaves half
+// of the time between the pause and ctx's deadline.
 func (t *Transport) jitter(ctx context.Context, d time.Duration) time.Duration {
 	random := t.Jitter
 	if random == nil {

@@ -35,8 +35,8 @@ func (s *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// TestSameLimitOnBothSides: a client with the limit of the server gets it, without a refusal, and so does a client that
-// knows nothing but what the server tells.
+// TestSameLimitOnBothSides: a client with the limit of the server gets it, without a refusal, and
+// so does a client that knows nothing but what the server tells.
 func TestSameLimitOnBothSides(t *testing.T) {
 	for _, c := range []struct {
 		rate, burst, workers int
@@ -81,7 +81,8 @@ func TestSameLimitOnBothSides(t *testing.T) {
 	}
 }
 
-// TestPaceIsShared: requests that wait for the same pace are sent one after the other, not all at its end.
+// TestPaceIsShared: requests that wait for the same pace are sent one after the other, not all at
+// its end.
 func TestPaceIsShared(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFake(answer{status: 200, h: headers("RateLimit", `"x";r=0;t=1`, "RateLimit-Policy", `"x";q=10;w=1`)})
@@ -102,7 +103,8 @@ func TestPaceIsShared(t *testing.T) {
 	})
 }
 
-// TestBackoffIsPrivate: a path that answers 503 without a hint does not slow other requests to its host.
+// TestBackoffIsPrivate: a path that answers 503 without a hint does not slow other requests to
+// its host.
 func TestBackoffIsPrivate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		start := time.Now()
@@ -205,7 +207,8 @@ func TestPauseKeys(t *testing.T) {
 	}
 }
 
-// TestPausesAreKept: no pause in force is forgotten, however many there are, and the memory is bounded.
+// TestPausesAreKept: no pause in force is forgotten, however many there are, and the memory is
+// bounded.
 func TestPausesAreKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var p pauses

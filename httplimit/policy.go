@@ -129,13 +129,13 @@ func WithRefusal(f func(http.ResponseWriter, *http.Request, Refusal)) Option {
 }
 
 // WithShadow makes the Policy a trial: it decides about each request, takes its tokens and counts
-// it, but refuses nobody. Requests that would have been refused are reported to f and then served,
-// and so are requests for which [WithOnError] decided not to serve. Requests whose context has ended
-// are served too.
+// it, but refuses nobody. Requests that would have been refused are reported to f and then
+// served, and so are requests for which [WithOnError] decided not to serve. Requests whose
+// context has ended are served too.
 //
-// Nobody waits: a request for which [WithMaxWait] would find a token in time is reported too, with a
-// Result.RetryAfter of no more than that. The fields of [WithFieldNames] are left out of the
-// responses, because clients would obey them, unless that option, [WithXRateLimit] or
+// Nobody waits: a request for which [WithMaxWait] would find a token in time is reported too,
+// with a Result.RetryAfter of no more than that. The fields of [WithFieldNames] are left out of
+// the responses, because clients would obey them, unless that option, [WithXRateLimit] or
 // [WithoutRateLimit] is given. It panics if f is nil.
 func WithShadow(f func(*http.Request, Refusal)) Option {
 	mustFunc("WithShadow", f != nil)

@@ -348,7 +348,8 @@ func TestLimitsDefaults(t *testing.T) {
 }
 
 func TestLateRefund(t *testing.T) {
-	// The client leaves between the first limit and the second: what it took comes back, and does not hold it up.
+	// The client leaves between the first limit and the second: what it took comes back, and does
+	// not hold it up.
 	b := buckets(tokenbucket.PerSecond(1), 2)
 	first := &settler{remote: remote{Limiter: b}, settled: make(chan error)}
 	p := several([]Limiter{first, &remote{hang: true}}, WithOnError(func(*http.Request, error) bool { return false }))

@@ -11,9 +11,9 @@ const (
 	firstBackoff = time.Second
 	mostBackoff  = 30 * time.Second
 
-	// A response that is retried is read up to keepBytes, for up to keepTime, so that its connection
-	// can be used again and the response can still be returned. A longer body costs the connection:
-	// a new one is cheaper.
+	// A response that is retried is read up to keepBytes, for up to keepTime, so that its
+	// connection can be used again and the response can still be returned. A longer body costs
+	// the connection: a new one is cheaper.
 	keepBytes = 64 << 10
 	keepTime  = time.Second
 )

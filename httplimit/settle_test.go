@@ -157,7 +157,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestSettleLate: the request's context has ended, as it has when a caller stops reading; the limits are corrected still.
+// TestSettleLate: the request's context has ended, as it has when a caller stops reading; the
+// limits are corrected still.
 func TestSettleLate(t *testing.T) {
 	b := live(tokenbucket.Rate{}, 100)
 	far := &settler{remote: remote{Limiter: b}, settled: make(chan error)}

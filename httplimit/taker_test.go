@@ -42,7 +42,8 @@ func TestTaker(t *testing.T) {
 	})
 }
 
-// TestSeveralAtOnce: whatever the order of the limits, no token is lost or made, and nobody waits for ever.
+// TestSeveralAtOnce: whatever the order of the limits, no token is lost or made, and nobody waits
+// for ever.
 func TestSeveralAtOnce(t *testing.T) {
 	a, b := live(tokenbucket.Rate{}, 1000), live(tokenbucket.Rate{}, 600)
 	there, back := several([]Limiter{a, b}), several([]Limiter{b, a})
@@ -76,7 +77,8 @@ func TestSeveralAtOnce(t *testing.T) {
 	}
 }
 
-// TestSeveralWait: requests that wait for both limits, in both orders, all come through, no faster than either allows.
+// TestSeveralWait: requests that wait for both limits, in both orders, all come through, no
+// faster than either allows.
 func TestSeveralWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := live(tokenbucket.PerSecond(3), 2), live(tokenbucket.PerSecond(3), 2)

@@ -68,9 +68,9 @@ type Transport struct {
 	// replayed (http.Request.GetBody) is never retried.
 	Retryable func(*http.Request) bool
 
-	// PauseKey, if not nil, is what a server's pauses apply to: all requests with the same key pause
-	// together. The default is the host together with the key of the first limit, so that the
-	// pause of one account holds up no other.
+	// PauseKey, if not nil, is what a server's pauses apply to: all requests with the same key
+	// pause together. The default is the host together with the key of the first limit, so that
+	// the pause of one account holds up no other.
 	PauseKey KeyFunc
 
 	// MaxPause bounds how long a server can pause requests; 0 is an hour.

@@ -20,7 +20,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A fake is a server in memory, for bubbles: it notes when each request came and answers with what comes next.
+// A fake is a server in memory, for bubbles: it notes when each request came and answers with
+// what comes next.
 type fake struct {
 	start   time.Time
 	answers []answer // the last one over and over
@@ -222,7 +223,8 @@ func TestPause(t *testing.T) {
 				waits = append(waits, e.Wait)
 			}
 		}}
-		// Without retries the answer is the caller's; the pause is everybody's, each comes back at another time.
+		// Without retries the answer is the caller's; the pause is everybody's, each comes back
+		// at another time.
 		if code, _, _ := ask(t, tr, request(t.Context(), "GET", "http://a/", "")); code != 429 {
 			t.Error(code)
 		}
@@ -266,7 +268,8 @@ func TestPauseAndDeadline(t *testing.T) {
 	})
 }
 
-// TestPauseDuringWait: a pause that begins while a request waits for its tokens counts, and the tokens go back meanwhile.
+// TestPauseDuringWait: a pause that begins while a request waits for its tokens counts, and the
+// tokens go back meanwhile.
 func TestPauseDuringWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFake(ok())

@@ -12,7 +12,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// TestUnixSocket is a server behind a proxy that connects over a unix socket, as nginx does with "proxy_pass http://unix:".
+// TestUnixSocket is a server behind a proxy that connects over a unix socket, as nginx does with
+// "proxy_pass http://unix:".
 func TestUnixSocket(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)

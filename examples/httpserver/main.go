@@ -1,5 +1,5 @@
-// Httpserver is a web server with two limits: one for each client, and one of ten times as much for all of them together.
-// Run it, and send it more requests than that:
+// Httpserver is a web server with two limits: one for each client, and one of ten times as much
+// for all of them together. Run it, and send it more requests than that:
 //
 //	go run ./examples/httpserver -rate 2/s -burst 3 &
 //	for i in 1 2 3 4 5; do curl -i localhost:8080; done
