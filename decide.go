@@ -49,7 +49,7 @@ func (s *source) move(c *engine.Cell, m move, n uint64) engine.Outcome {
 	for {
 		first := c.Word.Load()
 		t := s.now()
-		how := engine.Stale
+		var how engine.Outcome
 		if m == charge {
 			how = c.Timeline.Charge(&c.Word, first, t, n)
 		} else {
