@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// With room for two processes and eight slots, two run at a time; the others are not failed, and start in order, within the rate.
+// With room for two processes and eight slots, two run at a time; the others are not failed, and
+// start in order, within the rate.
 func TestWaitsForRoomForAProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRun("10/s", 1, 8, nil, "1", "2", "3", "4", "5", "6")
