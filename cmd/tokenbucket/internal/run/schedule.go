@@ -173,35 +173,38 @@ func (s *scheduler) abandon(j *job) {
 // something to do, if known.
 func (s *scheduler) dispatch() (wake time.Time, ok bool) {
 	now := time.Now()
-	if now.Before(s.resume) {
-		return s.resume, true
-	}
 	for s.later.isDue(now) {
 		s.putFirst(heap.Pop(&s.later).(entry[*job]).value)
 	}
 	for s.reserved.isDue(now) {
 		q := heap.Pop(&s.reserved).(entry[*keyQueue]).value
-		if s.free > 0 {
+		if s.hasSlot(now) {
 			s.start(q)
 		} else {
 			s.limit.Refund(q.key, 1)
 			s.needToken = append(s.needToken, q)
 		}
 	}
-	for s.free > 0 && len(s.needToken) > 0 {
+	for s.hasSlot(now) && len(s.needToken) > 0 {
 		q := s.needToken[0]
 		s.needToken = s.needToken[1:]
 		s.reserve(q)
 	}
-	return s.wake()
+	return s.wake(now)
 }
 
-func (s *scheduler) wake() (at time.Time, ok bool) {
+// hasSlot reports whether a job could start now if it had a token.
+func (s *scheduler) hasSlot(now time.Time) bool { return s.free > 0 && !now.Before(s.resume) }
+
+func (s *scheduler) wake(now time.Time) (at time.Time, ok bool) {
 	if len(s.reserved) > 0 {
 		at, ok = s.reserved[0].at, true
 	}
 	if len(s.later) > 0 && (!ok || s.later[0].at.Before(at)) {
 		at, ok = s.later[0].at, true
+	}
+	if now.Before(s.resume) && (!ok || s.resume.Before(at)) {
+		at, ok = s.resume, true
 	}
 	return at, ok
 }
