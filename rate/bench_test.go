@@ -11,7 +11,8 @@ import (
 
 const plenty = 1 << 30
 
-// BenchmarkAllow compares with the native Bucket, by its own clock. Run it with -count and take medians.
+// BenchmarkAllow compares with the native Bucket, by its own clock. Run it with -count and take the
+// medians.
 func BenchmarkAllow(b *testing.B) {
 	bucket, empty := tokenbucket.New(tokenbucket.PerSecond(1_000_000), plenty), tokenbucket.New(tokenbucket.PerHour(1), 1)
 	lim, dry := rate.NewLimiter(1_000_000, plenty), rate.NewLimiter(rate.Every(time.Hour), 1)

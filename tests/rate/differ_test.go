@@ -29,7 +29,7 @@ type twin struct {
 func (w *twin) note(format string, args ...any) { w.script += fmt.Sprintf(format, args...) + "\n" }
 
 // near reports whether two numbers of tokens differ by dust: x/time/rate counts in float64, and ours
-// in what refills in about a nanosecond, rounded down when the limit changes.
+// in what refills in about a nanosecond, rounded down when the limit or the burst changes.
 func (w *twin) near(a, b float64) bool {
 	return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b))+w.dust
 }
@@ -113,6 +113,7 @@ func (w *twin) setBurst(burst int) {
 		return
 	}
 	w.note("%v SetBurst(%d)", w.now.UnixNano(), burst)
+	w.addDust()
 	w.ours.SetBurstAt(w.now, burst)
 	w.theirs.SetBurstAt(w.now, burst)
 	if w.limit == float64(rate.Inf) {
