@@ -52,7 +52,7 @@ func ExampleWithLease() {
 	defer done()
 	limit := tokenbucket.Limit{Rate: tokenbucket.PerMinute(1000), Burst: 1000}
 	l := redisbucket.New(client, limit,
-		redisbucket.WithLease(time.Second, redisbucket.LeaseShare(0.1), redisbucket.LeaseStrict()))
+		redisbucket.WithLease(time.Second, redisbucket.WithLeaseShare(0.1), redisbucket.WithLeaseStrict()))
 	granted := 0
 	for range 2000 {
 		if ok, err := l.Allow(context.Background(), "client 7"); err == nil && ok {

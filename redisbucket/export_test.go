@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// SetPreamble puts Lua in front of the limiter's scripts: tests shadow the server's functions with it.
+// SetPreamble puts Lua in front of the limiter's scripts: tests shadow the server's functions
+// with it.
 func SetPreamble(l *Limiter, lua string) {
 	s := newScripts(lua)
 	l.scripts = &s
