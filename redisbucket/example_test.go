@@ -23,7 +23,8 @@ func connect() (client redis.UniversalClient, closeBoth func()) {
 	if err != nil {
 		panic(err)
 	}
-	client = redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{server.Addr()}})
+	client = redisbucket.NewClient(redis.UniversalOptions{
+		Addrs: []string{server.Addr()}, ReadTimeout: time.Minute, PoolTimeout: time.Minute})
 	return client, func() { _ = client.Close(); server.Close() }
 }
 

@@ -13,6 +13,9 @@ func SetPreamble(l *Limiter, lua string) {
 	l.scripts = &s
 }
 
+// SetDefaultBudget sets the budget of limiters that are made without WithBudget.
+func SetDefaultBudget(d time.Duration) { defaultBudget = d }
+
 // Name is the name of key's bucket on the server.
 func Name(prefix, key string) string { return name(prefix, key) }
 

@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 		child()
 		return
 	}
-	redis.SetLogger(quiet{}) // about refused connections, which are what these tests are about
+	redisbucket.SetDefaultBudget(20 * time.Second) // of the examples, mostly
+	redis.SetLogger(quiet{})                       // about refused connections, which are what these tests are about
 	os.Exit(run(m))
 }
 
