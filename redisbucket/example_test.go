@@ -166,10 +166,11 @@ func ExampleLimiter_Stats() {
 	for range 5 {
 		_, _ = l.Allow(context.Background(), "client 7")
 	}
-	var stats redisbucket.Stats = l.Stats()
-	fmt.Println(stats.RoundTrips, stats.Failures, stats.Fallbacks)
-	var node redisbucket.NodeStats = stats.Nodes[0]
-	fmt.Println(node.Open, node.Failures)
+	report := func(s redisbucket.Stats, node redisbucket.NodeStats) {
+		fmt.Println(s.RoundTrips, s.Failures, s.Fallbacks)
+		fmt.Println(node.Open, node.Failures)
+	}
+	report(l.Stats(), l.Stats().Nodes[0])
 	// Output:
 	// 2 2 5
 	// true 2
