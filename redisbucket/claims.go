@@ -22,9 +22,9 @@ func (l *Limiter) Claim(key string, n int) Claim {
 	return Claim{limiter: l, key: key, n: n}
 }
 
-// TakeAll takes what all claims ask for or nothing, in one round trip: a request and its bytes, say,
-// or a user's tokens and those of the user's team. The limiters must have the same client, and no
-// two claims may be of one bucket; otherwise TakeAll panics.
+// TakeAll takes what all claims ask for or nothing, in one round trip: a request and its bytes,
+// say, or a user's tokens and those of the user's team. The limiters must have the same client,
+// and no two claims may be of one bucket; otherwise TakeAll panics.
 //
 // It returns a Result for each claim. Either all are Allowed or none is; RetryAfter is 0 for a
 // claim that is not the reason for that. Where the server gives no decision, each limiter's

@@ -6,18 +6,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// NewClient returns a client with the settings that a limiter needs, for a single server, a Cluster or Sentinel's failover,
-// as redis.NewUniversalClient tells them apart. What is left zero in o is set:
+// NewClient returns a client with the settings that a limiter needs, for a single server, a
+// Cluster or Sentinel's failover, as redis.NewUniversalClient distinguishes them. It sets
 //
-//   - ContextTimeoutEnabled: without it a client does not look at the deadline of a context.
-//   - MaxRetries: none, and DialerRetries: one attempt. By default a refused connection is tried again for 1.7 s.
-//   - DialTimeout, ReadTimeout, WriteTimeout and PoolTimeout: [DefaultBudget] instead of five seconds. For a [WithBudget] of
-//     your own, set them to it.
+//   - ContextTimeoutEnabled: without it a client ignores the deadline of a context.
 //
-// A client that was built otherwise does as well, as far as the limiter's answers go: each call ends with its context and
-// within its budget, and no command is sent twice. But each call then costs a goroutine, some of which can pile up in an
-// outage. With the client of a single server that NewClient returns, it costs none, and a context that is cancelled while
-// the server does not answer ends the call only when the budget is spent; a deadline ends it at once.
+// and, where o has zero,
+//
+//   - MaxRetries: none, and DialerRetries: one attempt. By default a refused connection is tried
+//     again for 1.7 s.
+//   - DialTimeout, ReadTimeout, WriteTimeout and PoolTimeout: [DefaultBudget] instead of five
+//     seconds. For a [WithBudget] of your own, set them to it.
+//
+// A client that was built otherwise works too: each call ends with its context and within its
+// budget, and no command is sent twice. But each call then takes a goroutine, and in an outage
+// some of them pile up until the client's own timeouts end them. With the client of a single
+// server that NewClient returns, a decision takes no goroutine. There a context that is cancelled
+// while the server does not answer ends the call only when the budget is spent; a deadline ends
+// it at once.
 func NewClient(o redis.UniversalOptions) redis.UniversalClient {
 	o.ContextTimeoutEnabled = true
 	if o.MaxRetries == 0 {

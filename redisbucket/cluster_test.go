@@ -78,8 +78,8 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// A slot that moves while its keys are asked for, and a node that dies and comes back: nothing is granted twice, and service
-// returns by itself.
+// A slot that moves while its keys are asked for, and a node that dies and comes back: nothing is
+// granted twice, and service returns by itself.
 func TestClusterChanges(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a Cluster takes seconds to form")

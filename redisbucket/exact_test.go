@@ -86,12 +86,13 @@ func microsecondsUp(d time.Duration) time.Duration {
 	return d.Truncate(time.Microsecond) + time.Microsecond
 }
 
-// trio drives the server's bucket, the exact one and the local one with the same operations at the same times.
+// trio drives the server's bucket, the exact one and the local one with the same operations at
+// the same times.
 type trio struct {
 	*stage
 	e *exact
-	// local counts in quanta of a nanosecond and may be early by one, so it decides alike only at rates whose tokens are
-	// never due less than that after a whole microsecond. Else it is nil.
+	// local counts in quanta of a nanosecond and may be early by one, so it decides alike only at
+	// rates whose tokens are never due less than that after a whole microsecond. Else it is nil.
 	local *tokenbucket.Bucket
 	clock *clock
 }

@@ -23,7 +23,8 @@ func connect() (client redis.UniversalClient, closeBoth func()) {
 	if err != nil {
 		panic(err)
 	}
-	client = redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{server.Addr()}})
+	client = redisbucket.NewClient(redis.UniversalOptions{
+		Addrs: []string{server.Addr()}, ReadTimeout: time.Minute, PoolTimeout: time.Minute})
 	return client, func() { _ = client.Close(); server.Close() }
 }
 
@@ -52,7 +53,7 @@ func ExampleWithLease() {
 	defer done()
 	limit := tokenbucket.Limit{Rate: tokenbucket.PerMinute(1000), Burst: 1000}
 	l := redisbucket.New(client, limit,
-		redisbucket.WithLease(time.Second, redisbucket.LeaseShare(0.1), redisbucket.LeaseStrict()))
+		redisbucket.WithLease(time.Second, redisbucket.WithLeaseShare(0.1), redisbucket.WithLeaseStrict()))
 	granted := 0
 	for range 2000 {
 		if ok, err := l.Allow(context.Background(), "client 7"); err == nil && ok {
@@ -136,6 +137,77 @@ func ExampleTakeAll() {
 	// Output:
 	// true 59 <nil>
 	// false 59 <nil>
+}
+
+// Many keys are decided in one round trip, each on its own.
+func ExampleTakeMany() {
+	client, done := connect()
+	defer done()
+	l := redisbucket.New(client, tokenbucket.Limit{Rate: tokenbucket.PerMinute(60), Burst: 1})
+	claims := []redisbucket.Claim{l.Claim("alice", 1), l.Claim("bob", 1), l.Claim("alice", 1)}
+	res, err := redisbucket.TakeMany(context.Background(), claims...)
+	for _, r := range res {
+		fmt.Println(r.Allowed, err)
+	}
+	fmt.Println(l.Stats().RoundTrips)
+	// Output:
+	// true <nil>
+	// true <nil>
+	// false <nil>
+	// 1
+}
+
+// What has happened so far, for metrics.
+func ExampleLimiter_Stats() {
+	client := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{"127.0.0.1:1"}}) // nobody is there
+	defer client.Close()
+	l := redisbucket.New(client, tokenbucket.Limit{Rate: tokenbucket.PerHour(100), Burst: 8},
+		redisbucket.WithBreaker(2, time.Hour), redisbucket.WithFallback(redisbucket.AllowAll()))
+	for range 5 {
+		_, _ = l.Allow(context.Background(), "client 7")
+	}
+	report := func(s redisbucket.Stats, node redisbucket.NodeStats) {
+		fmt.Println(s.RoundTrips, s.Failures, s.Fallbacks)
+		fmt.Println(node.Open, node.Failures)
+	}
+	report(l.Stats(), l.Stats().Nodes[0])
+	// Output:
+	// 2 2 5
+	// true 2
+}
+
+// nearest is a client of two servers that says which of them has a key.
+type nearest struct{ even, odd redis.UniversalClient }
+
+func (n nearest) Process(ctx context.Context, cmd redis.Cmder) error {
+	if name, _ := cmd.Args()[3].(string); len(name)%2 == 1 {
+		return n.odd.Process(ctx, cmd)
+	}
+	return n.even.Process(ctx, cmd)
+}
+
+func (n nearest) Node(key string) string {
+	if len(key)%2 == 1 {
+		return "odd"
+	}
+	return "even"
+}
+
+// A client of several servers names the one that has a key, so that each has a breaker of its own.
+func ExampleRouter() {
+	client, done := connect()
+	defer done()
+	var router redisbucket.Router = nearest{client, client}
+	l := redisbucket.New(router.(redisbucket.Client), tokenbucket.Limit{Rate: tokenbucket.PerSecond(1), Burst: 1})
+	for _, key := range []string{"alice", "bob", "carla1"} {
+		_, _ = l.Allow(context.Background(), key)
+	}
+	for _, node := range l.Stats().Nodes {
+		fmt.Println(node.Node)
+	}
+	// Output:
+	// even
+	// odd
 }
 
 // While the server is gone, each of four processes keeps a quarter of the limit.

@@ -6,11 +6,15 @@ import (
 	"time"
 )
 
-// SetPreamble puts Lua in front of the limiter's scripts: tests shadow the server's functions with it.
+// SetPreamble puts Lua in front of the limiter's scripts: tests shadow the server's functions
+// with it.
 func SetPreamble(l *Limiter, lua string) {
 	s := newScripts(lua)
 	l.scripts = &s
 }
+
+// SetDefaultBudget sets the budget of limiters that are made without WithBudget.
+func SetDefaultBudget(d time.Duration) { defaultBudget = d }
 
 // Name is the name of key's bucket on the server.
 func Name(prefix, key string) string { return name(prefix, key) }

@@ -38,8 +38,8 @@ func startSentinel(t *testing.T, master string) string {
 	return s.addr
 }
 
-// When the master dies, Sentinel makes its replica the master and go-redis follows: service returns by itself. What the
-// replica had not got is granted again, at most a burst.
+// When the master dies, Sentinel makes its replica the master and go-redis follows: service
+// returns by itself. What the replica had not got is granted again, at most a burst.
 func TestFailover(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a failover takes seconds")

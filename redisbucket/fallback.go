@@ -9,9 +9,10 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A Fallback is what a [Limiter] answers when the server gives no decision: [ReturnError], [AllowAll], [DenyAll] or
-// [LocalShare]. It is a plain value, to be copied freely; the zero Fallback is ReturnError. A context that ended is always
-// an error, and so is a failed Tokens or Delete.
+// A Fallback is what a [Limiter] answers when the server gives no decision: [ReturnError],
+// [AllowAll], [DenyAll] or [LocalShare]. It is a plain value, to be copied freely; the zero
+// Fallback is ReturnError. The end of a context is always an error, and so is a failed Tokens or
+// Delete.
 type Fallback struct {
 	kind  kind
 	share float64
@@ -27,21 +28,23 @@ const (
 	localShare
 )
 
-// ReturnError returns the Fallback that returns the error, and leaves it to the caller.
+// ReturnError returns the Fallback that returns the error to the caller.
 func ReturnError() Fallback { return Fallback{kind: returnError} }
 
-// AllowAll returns the Fallback that lets everything pass: the limit is not kept during an outage. A Refund or a Charge
-// is forgotten.
+// AllowAll returns the Fallback that grants everything: the limit is not kept during an outage. A
+// Refund or a Charge is ignored.
 func AllowAll() Fallback { return Fallback{kind: allowAll} }
 
-// DenyAll returns the Fallback that refuses everything. A Wait fails with a *tokenbucket.WaitError around
-// [ErrUnavailable]; a Refund or a Charge is forgotten.
+// DenyAll returns the Fallback that denies everything. A Wait fails with a *tokenbucket.WaitError
+// that wraps [ErrUnavailable]; a Refund or a Charge is ignored.
 func DenyAll() Fallback { return Fallback{kind: denyAll} }
 
-// LocalShare returns the Fallback that limits by buckets in this process's memory, of a share of the rate and of the
-// burst, but a burst of at least 1. With a share of one over the number of processes, all of them together keep the limit,
-// but for what the server's buckets had left when it went away, and for bursts smaller than there are processes. The
-// memory is bounded: beyond 65536 keys they share buckets. It panics if share is not in (0, 1].
+// LocalShare returns the Fallback that limits by buckets in this process's memory, with a share
+// of the rate and of the burst, but a burst of at least 1. With a share of one over the number of
+// processes, all of them together keep the limit, except for what the server's buckets held when
+// it went away and for bursts smaller than the number of processes. A Wait for more than the
+// local burst takes it in parts. The memory is bounded: beyond 65536 keys they share buckets. It
+// panics if share is not in (0, 1].
 func LocalShare(share float64) Fallback {
 	if !(share > 0 && share <= 1) {
 		panic(fmt.Sprintf("redisbucket: LocalShare: share is %v, want more than 0 and at most 1", share))
@@ -72,7 +75,7 @@ func partOf(l tokenbucket.Limit, share float64) tokenbucket.Limit {
 	return tokenbucket.Limit{Rate: rate, Burst: max(int(burst), 1)}
 }
 
-// final tells whether there is no answer but the error.
+// final reports whether the error is the answer.
 func (f *Fallback) final(err error) bool {
 	return f.kind == returnError || !errors.Is(err, ErrUnavailable)
 }
@@ -142,8 +145,8 @@ func (f *Fallback) wait(ctx context.Context, l *Limiter, key string, n int, err 
 	return &tokenbucket.WaitError{N: n, Delay: tokenbucket.Never, Err: err}
 }
 
-// waitInParts waits for n tokens of the local share, whose burst may be less than n: then for a burst
-// at a time. What it has is put back if it does not get the rest.
+// waitInParts waits for n tokens of the local share, whose burst may be less than n: then for a
+// burst at a time. What it has is put back if it does not get the rest.
 func (f *Fallback) waitInParts(ctx context.Context, l *Limiter, key string, n int) error {
 	burst := partOf(l.limit(key).limit, f.share).Burst
 	for got := 0; got < n; {

@@ -36,7 +36,8 @@ func TestKeysAreApart(t *testing.T) {
 	}
 }
 
-// slotted is what a Cluster hashes of a name: what is between the first brace and the first closing one after it.
+// slotted is what a Cluster hashes of a name: what is between the first brace and the first
+// closing one after it.
 func slotted(name string) string {
 	if _, rest, ok := strings.Cut(name, "{"); ok {
 		if tag, _, ok := strings.Cut(rest, "}"); ok && tag != "" {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// A lease is what this process holds of a key: prepaid tokens, what it knows about the bucket at the server, and the one
-// request that may be on its way there.
+// A lease is what this process holds of a key: prepaid tokens, what it knows about the bucket at
+// the server, and the one request that may be on its way there.
 //
-// Tokens are in batches, each of which lapses on its own. The first is in cur, where anybody takes from it by compare-and-swap.
-// Whoever changes cur holds the lock.
+// Tokens are in batches, each of which lapses on its own. The first is in cur, where anybody
+// takes from it by compare-and-swap. Whoever changes cur holds the lock.
 type lease struct {
 	cur atomic.Pointer[batch] // never nil
 
@@ -70,7 +70,7 @@ func (b *batch) usable(now time.Duration) int64 {
 
 // A snapshot is what the server said of a bucket. It decided at some instant between sent and got.
 type snapshot struct {
-	scale     *scale // what it was counted by; it tells nothing about another limit
+	scale     *scale // what it was counted by; it says nothing about another limit
 	sent, got time.Duration
 	missing   int64 // units
 }
@@ -84,8 +84,8 @@ func (k *snapshot) since(s *scale, t, now time.Duration) int64 {
 	return k.missing - s.a*passed
 }
 
-// denies reports whether the server can't have n tokens yet, unless somebody put some back. Where they never come, that is
-// asked again once in a lease.
+// denies reports whether the server can't have n tokens yet, unless somebody put some back. Where
+// they never come, that is asked again once in a lease.
 func (k *snapshot) denies(s *scale, n int64, now, ttl time.Duration) bool {
 	if k.scale != s || s.a == 0 && now-k.sent > ttl {
 		return false

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// prepaid are the tokens that a lease was ever given and that were not served, by the instants at which they lapse.
+// prepaid are the tokens that a lease was ever given and that were not served, by the instants at
+// which they lapse.
 type prepaid map[time.Duration]int64
 
 // at drops what has lapsed and returns how many there are.
@@ -37,7 +38,8 @@ func (p prepaid) serve(n int64) {
 	}
 }
 
-// However batches come, are claimed, put back and merged: there is never a token more than was given and has not lapsed.
+// However batches come, are claimed, put back and merged: there is never a token more than was
+// given and has not lapsed.
 func TestLeaseHoldsNoMoreThanItWasGiven(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 3))

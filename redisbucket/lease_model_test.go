@@ -21,8 +21,9 @@ type serving struct {
 	n        int
 }
 
-// mostIn returns the most tokens that were granted beyond the rate in any window: the greatest n - rate*length. The bound of
-// a bucket says that it is at most the burst, and that of leases that it is at most burst + rate*T.
+// mostIn returns the most tokens that were granted beyond the rate in any window: the greatest n
+// - rate*length. The bound of a bucket says that it is at most the burst, and that of leases that
+// it is at most burst + rate*T.
 func mostIn(all []serving, perMicro float64) float64 {
 	slices.SortFunc(all, func(a, b serving) int { return cmp.Compare(a.to, b.to) })
 	most := 0.0
@@ -38,7 +39,8 @@ func mostIn(all []serving, perMicro float64) float64 {
 	return most
 }
 
-// A fleet is processes that lease from one server. Their clocks and the server's run together, by hand.
+// A fleet is processes that lease from one server. Their clocks and the server's run together, by
+// hand.
 type fleet struct {
 	t        *testing.T
 	limiters []*redisbucket.Limiter
@@ -54,8 +56,8 @@ type fleet struct {
 
 var errCut = errors.New("cut off")
 
-// newFleet returns three processes whose requests may be held up for up to a second and a half on either way, or lose their
-// replies. While one is held up, everybody's time goes on.
+// newFleet returns three processes whose requests may be held up for up to a second and a half on
+// either way, or lose their replies. While one is held up, everybody's time goes on.
 func newFleet(t *testing.T, seed uint64, limit tokenbucket.Limit, opts ...redisbucket.LeaseOption) *fleet {
 	f := &fleet{t: t, r: rand.New(rand.NewPCG(seed, 2))}
 	prefix := unique(t)
@@ -113,8 +115,8 @@ func (f *fleet) take(l *redisbucket.Limiter, n int, some bool) {
 	}
 }
 
-// step lets the processes do what makes it hardest to keep the bound: lease much, wait until it has nearly lapsed and the
-// bucket is full again, and then take all there is.
+// step lets the processes do what makes it hardest to keep the bound: lease much, wait until it
+// has nearly lapsed and the bucket is full again, and then take all there is.
 func (f *fleet) step(r *rand.Rand, burst int) {
 	l := f.limiters[r.IntN(len(f.limiters))]
 	switch r.IntN(6) {
@@ -153,11 +155,11 @@ func TestLeaseBound(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		rate := []int{1, 10, 100}[r.IntN(3)]
 		limit := tokenbucket.Limit{Rate: tokenbucket.PerSecond(rate), Burst: 1 + r.IntN(3*rate)}
-		opts := []redisbucket.LeaseOption{redisbucket.LeaseShare([]float64{0.2, 1, 1}[r.IntN(3)])}
+		opts := []redisbucket.LeaseOption{redisbucket.WithLeaseShare([]float64{0.2, 1, 1}[r.IntN(3)])}
 		most := float64(limit.Burst + rate)
 		if seed%3 == 0 {
 			limit.Burst += rate
-			opts = append(opts, redisbucket.LeaseStrict())
+			opts = append(opts, redisbucket.WithLeaseStrict())
 			most = float64(limit.Burst)
 		}
 		f := newFleet(t, seed, limit, opts...)

@@ -17,29 +17,32 @@ type leasing struct {
 // A LeaseOption configures [WithLease].
 type LeaseOption func(*leasing)
 
-// WithLease makes the limiter take tokens in batches, in advance, and serve them from memory: most decisions then take
-// nanoseconds and no round trip. A token is debited at the server before it is served, so all processes together never get
-// more than the limit; but one that was debited may be served up to t later. In every window of length T they are granted
-// at most
+// WithLease makes the limiter take tokens in batches, in advance, and serve them from memory.
+// Most decisions then take nanoseconds and no round trip. A token is debited at the server before
+// it is served, so all processes together never get more than the limit; but it may be served up
+// to t after it was debited. In every window of length T they are granted at most
 //
 //	burst + rate*(T + t)
 //
-// tokens. What a process has not served after t lapses, for good: it is not given back to be granted again. t is measured
-// by the process's monotonic clock, from before the server was asked. It has to be longer than a round trip; a second is a
-// good choice. It panics if t is not positive.
+// tokens. What a process has not served after t lapses: it is not given back. t is measured by
+// the process's monotonic clock, from before the server was asked. It must be longer than a round
+// trip; a second is a good choice. WithLease panics if t is not positive.
 //
-// The batches follow the demand of the process: as many tokens as it took lately, in about a quarter of t, between one and
-// a share of the burst ([LeaseShare]). The next batch is fetched in the background when half of one is used, so who comes
-// steadily never waits for the network; a key that is seldom asked for costs a round trip a decision, as without leases. A
-// refusal is remembered until the server would have the tokens, so refusing costs no round trips either; that somebody
-// else's [Limiter.Refund] or [Limiter.Delete] made tokens available sooner is not noticed until then.
+// The size of a batch follows the demand of the process: as many tokens as it took lately, in
+// about a quarter of t, between one and a share of the burst ([WithLeaseShare]). The next batch
+// is fetched in the background when half of one is used, so steady callers never wait for the
+// network. A key that is seldom asked for takes a round trip a decision, as without leases. A
+// denial is remembered until the server would have the tokens, so denials take no round trips
+// either; a [Limiter.Refund] or [Limiter.Delete] by another process is not noticed until then.
 //
-// A process that ends, or a reply that is lost, takes at most a batch with it, which is refilled like any other.
+// A process that ends, or a reply that is lost, loses at most a batch, which is refilled like any
+// other tokens.
 //
-// Results tell what is known here: Remaining is what this process holds and what the server had when it was last asked,
-// refilled since. Waiters who find nothing here queue at the server, as without leases; Refund, Charge and [TakeAll] go to
-// the server, too. All processes should have the same option. The memory is bounded: beyond 65536 keys in use within t, keys
-// are decided one by one.
+// Results are what is known in the process: Remaining is what it holds and what the server had
+// when it was last asked, refilled since. Waiters that find nothing wait at the server, as
+// without leases; Refund, Charge, [TakeAll] and [TakeMany] go to the server, too. All processes
+// should have the same option. The memory is bounded: beyond 65536 keys in use within t, keys are
+// decided one by one.
 func WithLease(t time.Duration, opts ...LeaseOption) Option {
 	if t <= 0 {
 		panic(fmt.Sprintf("redisbucket: WithLease: t is %v, want more than 0", t))
@@ -51,22 +54,23 @@ func WithLease(t time.Duration, opts ...LeaseOption) Option {
 	return func(s *settings) { s.leasing = &l }
 }
 
-// LeaseShare bounds a batch to a share of the burst, an eighth without this option; a batch is never less than what is asked
-// for. A large share needs fewer round trips, and lets one busy process hold more than others can get meanwhile. It
-// panics if share is not in (0, 1].
-func LeaseShare(share float64) LeaseOption {
+// WithLeaseShare bounds a batch to a share of the burst, an eighth without this option. A batch
+// is never less than what is asked for. A large share takes fewer round trips, and lets one busy
+// process hold tokens that others could use meanwhile. It panics if share is not in (0, 1].
+func WithLeaseShare(share float64) LeaseOption {
 	if !(share > 0 && share <= 1) {
-		panic(fmt.Sprintf("redisbucket: LeaseShare: share is %v, want more than 0 and at most 1", share))
+		panic(fmt.Sprintf("redisbucket: WithLeaseShare: share is %v, want more than 0 and at most 1", share))
 	}
 	return func(l *leasing) { l.share = share }
 }
 
-// LeaseStrict keeps the bound of the limit itself, burst + rate*T, by giving the buckets at the server a burst that is
-// smaller by rate*t, rounded up. That is then the most that can be taken at once. Keys whose burst is too small for that are
-// not leased but decided one by one.
-func LeaseStrict() LeaseOption { return func(l *leasing) { l.strict = true } }
+// WithLeaseStrict keeps the bound of the limit itself, burst + rate*T, by giving the buckets at
+// the server a burst that is smaller by rate*t, rounded up. That is then the most that can be
+// taken at once. Keys whose burst is too small for that are not leased but decided one by one.
+func WithLeaseStrict() LeaseOption { return func(l *leasing) { l.strict = true } }
 
-// burst returns the burst that buckets have at the server, less than 1 if there can be no leases at this rate.
+// burst returns the burst that buckets have at the server, less than 1 if there can be no leases
+// at this rate.
 func (l *leasing) burst(perMicrosecond *big.Rat, burst int64) int64 {
 	if !l.strict {
 		return burst

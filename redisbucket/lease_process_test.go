@@ -30,8 +30,8 @@ func init() {
 	}
 }
 
-// leaseChild takes tokens until its standard input ends or it is killed, and prints when it got each: by the wall clock, which
-// all processes of a machine have in common, before and after.
+// leaseChild takes tokens until its standard input ends or it is killed, and prints when it got
+// each: by the wall clock, which all processes of a machine have in common, before and after.
 func leaseChild(how string) {
 	addr, prefix, _ := strings.Cut(how, " ")
 	c := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{addr}, ReadTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
@@ -103,7 +103,8 @@ func (p *leaseProcess) end() []grant {
 	return p.served
 }
 
-// Processes that lease keep the bound of leases together, also when one of them dies with what it holds.
+// Processes that lease keep the bound of leases together, also when one of them dies with what it
+// holds.
 func TestLeaseProcesses(t *testing.T) {
 	prefix := unique(t)
 	var all []*leaseProcess

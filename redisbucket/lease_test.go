@@ -47,8 +47,8 @@ func (w *wire) Process(ctx context.Context, cmd redis.Cmder) error {
 	return err
 }
 
-// leasing returns a limiter with leases of a second on the shared server, and its wire. Its local clock, and the server's if
-// it is a stage's, are the test's.
+// leasing returns a limiter with leases of a second on the shared server, and its wire. Its local
+// clock, and the server's if it is a stage's, are the test's.
 func leasing(t testing.TB, limit tokenbucket.Limit, opts ...redisbucket.LeaseOption) (*stage, *wire) {
 	w := &wire{Client: patientClient(t, shared)}
 	l := redisbucket.New(w, limit, redisbucket.WithPrefix(unique(t)), patient, redisbucket.WithLease(time.Second, opts...))
@@ -117,7 +117,7 @@ func TestLeaseOfRareKeys(t *testing.T) {
 }
 
 func TestLeaseLapses(t *testing.T) {
-	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 1000}, redisbucket.LeaseShare(1))
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 1000}, redisbucket.WithLeaseShare(1))
 	for range 50 {
 		allow(t, s.Limiter, "k", 1)
 		settled(t, s.Limiter, "k")
@@ -140,7 +140,7 @@ func TestLeaseLapses(t *testing.T) {
 }
 
 func TestLeaseRemembersDenials(t *testing.T) {
-	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(10), Burst: 5}, redisbucket.LeaseShare(1))
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(10), Burst: 5}, redisbucket.WithLeaseShare(1))
 	for allow(t, s.Limiter, "k", 1) {
 		settled(t, s.Limiter, "k")
 	}
@@ -277,9 +277,10 @@ func TestLeaseOneRequestAtATime(t *testing.T) {
 	}
 }
 
-// Who asks for many is not starved by those who ask for few: its tokens are out of their reach while it asks for the rest.
+// Who asks for many is not starved by those who ask for few: its tokens are out of their reach
+// while it asks for the rest.
 func TestLeaseLargeBesideSmall(t *testing.T) {
-	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 100}, redisbucket.LeaseShare(1))
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 100}, redisbucket.WithLeaseShare(1))
 	for range 8 {
 		allow(t, s.Limiter, "k", 5)
 		settled(t, s.Limiter, "k")
@@ -304,7 +305,7 @@ func TestLeaseLargeBesideSmall(t *testing.T) {
 }
 
 func TestLeaseTakeAvailable(t *testing.T) {
-	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.LeaseShare(1))
+	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.WithLeaseShare(1))
 	for range 3 {
 		allow(t, s.Limiter, "k", 1)
 		settled(t, s.Limiter, "k")
@@ -336,7 +337,7 @@ func TestLeaseWait(t *testing.T) {
 }
 
 func TestLeaseStrict(t *testing.T) {
-	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(10), Burst: 25}, redisbucket.LeaseStrict())
+	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(10), Burst: 25}, redisbucket.WithLeaseStrict())
 	if ok := allow(t, s.Limiter, "k", 16); ok {
 		t.Error("16 tokens at once, want at most 25 less a second's 10")
 	}
@@ -347,7 +348,7 @@ func TestLeaseStrict(t *testing.T) {
 		t.Errorf("Take(16) = %+v, want never", res)
 	}
 	// A burst that is too small for leases is left as it is.
-	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(10), Burst: 10}, redisbucket.LeaseStrict())
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(10), Burst: 10}, redisbucket.WithLeaseStrict())
 	for range 10 {
 		if !allow(t, s.Limiter, "k", 1) {
 			t.Error("not 10 of 10")
@@ -386,7 +387,7 @@ func TestLeaseManyKeys(t *testing.T) {
 
 // No key is another's, whatever its name looks like.
 func TestLeaseKeysApart(t *testing.T) {
-	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 10}, redisbucket.LeaseShare(1))
+	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 10}, redisbucket.WithLeaseShare(1))
 	long := strings.Repeat("x", 300)
 	short := redisbucket.Name("", long) // what a long key is remembered by
 	for range 10 {
@@ -411,9 +412,9 @@ func (c canned) Process(_ context.Context, cmd redis.Cmder) error {
 
 func TestLeaseOptionsPanic(t *testing.T) {
 	for name, f := range map[string]func(){
-		"redisbucket: WithLease: t is 0s, want more than 0":                     func() { redisbucket.WithLease(0) },
-		"redisbucket: LeaseShare: share is 0, want more than 0 and at most 1":   func() { redisbucket.LeaseShare(0) },
-		"redisbucket: LeaseShare: share is 1.5, want more than 0 and at most 1": func() { redisbucket.LeaseShare(1.5) },
+		"redisbucket: WithLease: t is 0s, want more than 0":                         func() { redisbucket.WithLease(0) },
+		"redisbucket: WithLeaseShare: share is 0, want more than 0 and at most 1":   func() { redisbucket.WithLeaseShare(0) },
+		"redisbucket: WithLeaseShare: share is 1.5, want more than 0 and at most 1": func() { redisbucket.WithLeaseShare(1.5) },
 	} {
 		func() {
 			defer func() {
@@ -439,7 +440,7 @@ func BenchmarkLease(b *testing.B) {
 
 // What was held when a request was sent can have lapsed when the reply is there.
 func TestLeaseHeldTokensLapseOnTheWay(t *testing.T) {
-	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 30}, redisbucket.LeaseShare(1))
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 30}, redisbucket.WithLeaseShare(1))
 	redisbucket.SetDemand(s.Limiter, "k", 10)
 	allow(t, s.Limiter, "k", 1)
 	if held, _ := redisbucket.Leased(s.Limiter, "k"); held != 10 {
@@ -457,7 +458,7 @@ func TestLeaseHeldTokensLapseOnTheWay(t *testing.T) {
 
 // Tokens that are held need no server.
 func TestLeaseTakeAvailableInAnOutage(t *testing.T) {
-	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.LeaseShare(1))
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.WithLeaseShare(1))
 	redisbucket.SetDemand(s.Limiter, "k", 5)
 	allow(t, s.Limiter, "k", 1)
 	held, _ := redisbucket.Leased(s.Limiter, "k")
@@ -511,7 +512,7 @@ func TestLeaseWaitWithinBudget(t *testing.T) {
 }
 
 func TestLeaseStats(t *testing.T) {
-	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.LeaseShare(1))
+	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.WithLeaseShare(1))
 	redisbucket.SetDemand(s.Limiter, "k", 5)
 	allow(t, s.Limiter, "k", 1)
 	held, _ := redisbucket.Leased(s.Limiter, "k")

@@ -19,7 +19,8 @@ func (l *Limiter) leaseOf(key string, s *scale, n int) *lease {
 	return l.leases.of(key, l.now())
 }
 
-// serve takes n tokens of a lease or, if partial, as many as there are; it asks the server for what is not held.
+// serve takes n tokens of a lease or, if partial, as many as there are; it asks the server for
+// what is not held.
 func (l *Limiter) serve(ctx context.Context, method, key string, e *lease, s *scale, n int64, partial bool) (int64, error) {
 	if ctx.Err() != nil {
 		return 0, endOf(ctx)
@@ -33,8 +34,9 @@ func (l *Limiter) serve(ctx context.Context, method, key string, e *lease, s *sc
 	return l.serveSlow(ctx, method, key, e, s, n, partial)
 }
 
-// serveSlow is serve when cur has not enough. Callers who find that the server is being asked wait for the answer; what
-// one of them holds while it asks is out of reach for the others, so that many small ones do not starve a large one.
+// serveSlow is serve when cur has not enough. Callers who find that the server is being asked
+// wait for the answer; what one of them holds while it asks is out of reach for the others, so
+// that many small ones do not starve a large one.
 func (l *Limiter) serveSlow(ctx context.Context, method, key string, e *lease, s *scale, n int64, partial bool) (int64, error) {
 	patience := l.now() + l.budget
 	for {
@@ -93,8 +95,9 @@ func (e *lease) depart(s *scale, need int64, now, ttl time.Duration) int64 {
 	return most
 }
 
-// fetch asks the server for at most most tokens, and for none if there are fewer than least. Up to mine of them it returns, in
-// a batch of their own, and nil for none; what is left is added to the lease. It ends the request that depart began.
+// fetch asks the server for at most most tokens, and for none if there are fewer than least. Up
+// to mine of them it returns, in a batch of their own, and nil for none; what is left is added to
+// the lease. It ends the request that depart began.
 func (l *Limiter) fetch(ctx context.Context, budget time.Duration, method, key string, e *lease, s *scale,
 	least, mine, most int64) (*batch, error) {
 	sent := l.now()
@@ -149,7 +152,8 @@ func (l *Limiter) await(ctx context.Context, method string, e *lease, need int64
 	}
 }
 
-// topUp fetches another batch in the background, unless one is on its way, or there, or not to be had.
+// topUp fetches another batch in the background, unless one is on its way, or there, or not to be
+// had.
 func (l *Limiter) topUp(key string, e *lease, s *scale) {
 	now := l.now()
 	e.mu.Lock()

@@ -45,8 +45,8 @@ const (
 	leaseShards = 64
 	maxLeases   = 1 << 16
 
-	// inspected is how many leases a new one looks at for some that are idle: with more than one, idle ones go away faster than
-	// new ones come.
+	// inspected is how many leases a new one looks at for some that are idle: with more than one,
+	// idle ones go away faster than new ones come.
 	inspected = 4
 )
 

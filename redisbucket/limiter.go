@@ -11,25 +11,28 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// Client is what is asked of a client of go-redis: *redis.Client, also one of Sentinel's failover, *redis.ClusterClient,
-// *redis.Ring and the blocking auto-pipelining client are one. A redis.Pipeliner is not, although it compiles: it has no
-// answer when it is asked. See [NewClient] for the settings that matter.
+// Client is the part of a client of go-redis that a limiter uses. *redis.Client, also one of
+// Sentinel's failover, *redis.ClusterClient, *redis.Ring and the blocking auto-pipelining client
+// are one. A redis.Pipeliner is not, although it compiles: it has no reply when Process returns.
+// See [NewClient] for the settings that matter, and [Router] for a client of several servers.
 type Client interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
 
-// A Limiter is a token bucket for each key, held by a Redis or Valkey server and shared by every process that uses the
-// same server, prefix and limit. A key that has not been seen has a full bucket, and takes no memory on the server; one
-// that is full again expires.
+// A Limiter is a token bucket for each key, held by a Redis or Valkey server and shared by every
+// process that uses the same server and prefix. A key that has not been seen has a full bucket and
+// takes no memory on the server.
 //
-// Create one with [New] or [NewFunc]; the zero Limiter must not be used, nor may a Limiter be copied. It has no goroutine
-// of its own and needs no Close; closing the client is up to the caller. All methods may be called by any number of
-// goroutines at once. They do what those of tokenbucket.Bucket do, to the bucket of key, in one round trip each; a negative
-// n panics.
+// Create one with [New] or [NewFunc]; the zero Limiter must not be used, nor may a Limiter be
+// copied. It has no goroutine while no call is under way, and needs no Close; the caller closes
+// the client. All methods are safe for concurrent use. They do what those of tokenbucket.Bucket
+// do, to the bucket of key, in one round trip each, which concurrent callers share. A negative n
+// panics.
 //
-// An error other than a *tokenbucket.WaitError means that the server gave no decision; then errors.Is(err,
-// [ErrUnavailable]) holds, unless ctx ended first. Tokens may have been taken nevertheless, if it was only the reply that
-// did not arrive: that grants less, never more. With [WithFallback] there is an answer instead of the error.
+// An error other than a *tokenbucket.WaitError means that the server gave no decision. Then
+// errors.Is(err, [ErrUnavailable]) holds, unless ctx ended first. If only the reply was lost,
+// tokens may have been taken; that grants less, never more. With [WithFallback] there is an
+// answer instead of the error.
 type Limiter struct {
 	client Client
 	limit  func(key string) *scale
@@ -45,7 +48,8 @@ type Limiter struct {
 	count   counters
 }
 
-// New returns a Limiter whose buckets have all the same limit. It panics if client is nil or the burst is less than 1.
+// New returns a Limiter whose buckets all have the same limit. It makes no round trip. It panics if
+// client is nil or the burst is less than 1.
 func New(client Client, limit tokenbucket.Limit, opts ...Option) *Limiter {
 	l := newLimiter(client, opts)
 	s := newScale(limit, l.leasing)
@@ -54,10 +58,11 @@ func New(client Client, limit tokenbucket.Limit, opts ...Option) *Limiter {
 	return l
 }
 
-// NewFunc returns a Limiter whose buckets have each the limit that limit returns for the key. It is called at every
-// decision, by any goroutine, and must be quick. All processes should agree on it; when it changes, a bucket keeps the
-// tokens there are, as far as the new burst has room for them, and a debt. It panics if client or limit is nil, and later
-// if a burst is less than 1.
+// NewFunc returns a Limiter whose buckets have the limit that limit returns for their key. It is
+// called at every decision, by any goroutine, and must be quick. When it returns another limit
+// than before, or processes differ, a bucket keeps the tokens that are there, as far as the new
+// burst has room for them, and a debt. NewFunc panics if client or limit is nil, and a method if
+// a burst is less than 1.
 func NewFunc(client Client, limit func(key string) tokenbucket.Limit, opts ...Option) *Limiter {
 	if limit == nil {
 		panic("redisbucket: NewFunc: limit is nil")
@@ -121,8 +126,8 @@ func (l *Limiter) adjust(ctx context.Context, method, key string, charge, refund
 	return nil
 }
 
-// Tokens returns how many tokens key has, less what those who wait are owed: it is negative if they are owed more, or if
-// the bucket is in debt. There is no answer to fall back on if the server gives none.
+// Tokens returns how many tokens key has, less what its waiters want: it is negative if they want
+// more, or if the bucket is in debt. There is no fallback if the server gives no answer.
 func (l *Limiter) Tokens(ctx context.Context, key string) (float64, error) {
 	s := l.limit(key)
 	if s.inf {

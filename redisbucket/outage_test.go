@@ -18,7 +18,8 @@ import (
 
 var slow = tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 8}
 
-// generous is far above what any of these calls should take, and far below what go-redis takes by its defaults.
+// generous is far above what any of these calls should take, and far below what go-redis takes by
+// its defaults.
 const generous = time.Second
 
 func inTime(t *testing.T, f func()) {
@@ -62,7 +63,8 @@ func deaf(t *testing.T) string {
 
 func nobody(*testing.T) string { return net.JoinHostPort("127.0.0.1", "1") }
 
-// Whatever the server does not do, and whatever the client's settings: a call ends within its budget.
+// Whatever the server does not do, and whatever the client's settings: a call ends within its
+// budget.
 func TestBudget(t *testing.T) {
 	for name, addr := range map[string]func(*testing.T) string{"deaf": deaf, "nobody": nobody} {
 		for kind, client := range map[string]redis.UniversalClient{
@@ -226,7 +228,8 @@ func TestHurryIsNoOutage(t *testing.T) {
 	}
 }
 
-// cutting is a proxy that passes on everything, but while cut is set, no answer to a script: it hangs up instead.
+// cutting is a proxy that passes on everything, but while cut is set, no answer to a script: it
+// hangs up instead.
 func cutting(t *testing.T, cut *atomic.Bool) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

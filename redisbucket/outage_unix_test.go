@@ -13,7 +13,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/redisbucket"
 )
 
-// A server that is killed and started anew without data, or stopped and continued: service returns by itself.
+// A server that is killed and started anew without data, or stopped and continued: service
+// returns by itself.
 func TestServerComesBack(t *testing.T) {
 	s := startOwn(t)
 	client := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{s.addr}})
@@ -34,7 +35,8 @@ func TestServerComesBack(t *testing.T) {
 	})
 	_ = s.cmd.Process.Signal(syscall.SIGCONT)
 	until(t, allowed)
-	// What was sent to the stopped server may have been taken, but nothing twice: 8 tokens, at most one lost to each call.
+	// What was sent to the stopped server may have been taken, but nothing twice: 8 tokens, at
+	// most one lost to each call.
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
 	until(t, gone)

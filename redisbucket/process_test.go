@@ -23,8 +23,8 @@ import (
 // The limit that all the processes hammer.
 var crowded = tokenbucket.Limit{Rate: tokenbucket.PerSecond(200), Burst: 50}
 
-// child is what a process of TestManyProcesses does: it takes tokens until it is killed or told to stop, and prints for each
-// how long the script says the server's clock has been running.
+// child is what a process of TestManyProcesses does: it takes tokens until it is killed or told
+// to stop, and prints for each how long the script says the server's clock has been running.
 func child() {
 	addr, prefix, _ := strings.Cut(os.Getenv("REDISBUCKET_CHILD"), " ")
 	c := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{addr}, ReadTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
@@ -61,8 +61,8 @@ func serverTime(c redis.UniversalClient) int64 {
 // A grant was made by the server at some instant of an interval, in its microseconds.
 type grant struct{ from, to int64 }
 
-// checkBound looks at every window that begins and ends with a grant: those that certainly lie in it must be within the
-// bound of the longest window that it can be.
+// checkBound looks at every window that begins and ends with a grant: those that certainly lie in
+// it must be within the bound of the longest window that it can be.
 func checkBound(t *testing.T, grants []grant, l tokenbucket.Limit) {
 	t.Helper()
 	perMicro := l.Rate.TokensPerSecond() / 1e6

@@ -13,7 +13,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/redisbucket"
 )
 
-// A badLine is a proxy that holds up what it passes on, either way, and now and then hangs up in the middle of it.
+// A badLine is a proxy that holds up what it passes on, either way, and now and then hangs up in
+// the middle of it.
 type badLine struct {
 	addr string
 	bad  atomic.Bool
@@ -78,7 +79,8 @@ func (p *badLine) pass(to, from net.Conn) {
 	}
 }
 
-// A network that is slow and cuts connections in the middle of requests and replies costs tokens, and grants none.
+// A network that is slow and cuts connections in the middle of requests and replies costs tokens,
+// and grants none.
 func TestBadNetwork(t *testing.T) {
 	for name, opts := range map[string][]redisbucket.Option{
 		"exact":  nil,

@@ -12,7 +12,8 @@ import (
 
 var brisk = tokenbucket.Limit{Rate: tokenbucket.PerSecond(500), Burst: 50}
 
-// A server that is killed with kill -9 and has its data when it comes back keeps the bound over all of it.
+// A server that is killed with kill -9 and has its data when it comes back keeps the bound over
+// all of it.
 func TestRestartWithData(t *testing.T) {
 	for name, opts := range map[string][]redisbucket.Option{
 		"exact":  nil,

@@ -13,9 +13,10 @@ import (
 
 // A scale is a limit in the integers that the script counts in. It is immutable.
 //
-// Time is whole microseconds, which is what the server's clock tells. Tokens are counted in units of 1/b, b such that a
-// whole number a of them refills in a microsecond: so the refill is exact, and there is no rounding that could add up. The
-// units in a full bucket have to stay below 2^52, which leaves as much for debt and for those who wait.
+// Time is whole microseconds, as the server's clock is. Tokens are counted in units
+// of 1/b, b such that a whole number a of them refills in a microsecond: so the refill is exact,
+// and there is no rounding that could add up. The units in a full bucket have to stay below 2^52,
+// which leaves as much for debt and for waiters.
 type scale struct {
 	limit tokenbucket.Limit
 	inf   bool
@@ -89,7 +90,8 @@ func perMicrosecond(r tokenbucket.Rate) *big.Rat {
 	return x.Quo(x, nanoseconds(period))
 }
 
-// nanoseconds reads the period of a rate: a unit, a duration, or for more than 292 years a number of nanoseconds.
+// nanoseconds reads the period of a rate: a unit, a duration, or for more than 292 years a number
+// of nanoseconds.
 func nanoseconds(period string) *big.Rat {
 	if strings.Trim(period, "smh") == "" {
 		period = "1" + period
@@ -104,8 +106,8 @@ func nanoseconds(period string) *big.Rat {
 	return x
 }
 
-// inCentury returns how many tokens refill in a century: a bucket that takes longer to fill could not be counted in
-// microseconds. At least 1, at most maxBurst.
+// inCentury returns how many tokens refill in a century: a bucket that takes longer to fill could
+// not be counted in microseconds. At least 1, at most maxBurst.
 func inCentury(r *big.Rat) int64 {
 	x := new(big.Rat).SetInt64(int64(century / time.Microsecond))
 	x.Mul(x, r)
@@ -116,9 +118,9 @@ func inCentury(r *big.Rat) int64 {
 	return max(min(n.Int64(), maxBurst), 1)
 }
 
-// atMost returns the greatest fraction that is not above r, with a denominator of at most most. It descends the
-// Stern-Brocot tree: lo <= r < hi are neighbours in it, and whatever lies between them has a denominator of at least the
-// sum of theirs.
+// atMost returns the greatest fraction that is not above r, with a denominator of at most most.
+// It descends the Stern-Brocot tree: lo <= r < hi are neighbours in it, and whatever lies between
+// them has a denominator of at least the sum of theirs.
 func atMost(r *big.Rat, most int64) (num, den int64) {
 	if r.Denom().IsInt64() && r.Denom().Int64() <= most {
 		return r.Num().Int64(), r.Denom().Int64()
@@ -207,7 +209,8 @@ func (s *scale) unlimited() tokenbucket.Result {
 	return tokenbucket.Result{Allowed: true, Remaining: s.limit.Burst, Limit: s.limit}
 }
 
-// scales remembers the scales of limits that were seen. Its memory is bounded: when there are too many it begins anew.
+// scales remembers the scales of limits that were seen. Its memory is bounded: when there are too
+// many it begins anew.
 type scales struct {
 	leases *leasing
 	mu     sync.RWMutex

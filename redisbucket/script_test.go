@@ -27,7 +27,8 @@ func TestDenialWritesNothing(t *testing.T) {
 	}
 }
 
-// A clock that steps back earns nothing and costs nothing but the time: from there the bucket refills as ever.
+// A clock that steps back earns nothing and costs nothing but the time: from there the bucket
+// refills as ever.
 func TestClockStepsBack(t *testing.T) {
 	s := newStage(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(10), Burst: 2})
 	s.take(2)

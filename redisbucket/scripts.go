@@ -66,8 +66,8 @@ func newScript(text string) script {
 }
 
 // run runs the script by its hash, or by its text if the server does not know the hash. In that
-// case nothing has been done before, and neither if the server says TRYAGAIN, because the keys' slot is
-// moving and some of them have moved: then run tries again until ctx ends.
+// case nothing has been done before, and neither if the server says TRYAGAIN, because the keys'
+// slot is moving and some of them have moved: then run tries again until ctx ends.
 func (s *script) run(ctx context.Context, c Client, keys []string, args []any) ([]int64, error) {
 	for pause := time.Millisecond; ; pause *= 2 {
 		reply, err := command(ctx, c, "evalsha", s.sha, keys, args)

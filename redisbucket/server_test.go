@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 		child()
 		return
 	}
-	redis.SetLogger(quiet{}) // about refused connections, which are what these tests are about
+	redisbucket.SetDefaultBudget(20 * time.Second) // of the examples, mostly
+	redis.SetLogger(quiet{})                       // about refused connections, which are what these tests are about
 	os.Exit(run(m))
 }
 
@@ -80,7 +81,8 @@ func binary() (string, error) {
 	return "", errors.New("neither redis-server nor valkey-server is in PATH")
 }
 
-// start starts a server in a folder of its own, or in dir, on a free port or the given one, with further arguments.
+// start starts a server in a folder of its own, or in dir, on a free port or the given one, with
+// further arguments.
 func start(dir string, port int, args ...string) (*server, error) {
 	path, err := binary()
 	if err != nil {
@@ -195,8 +197,9 @@ func unique(t testing.TB) string {
 	return filepath.Base(t.Name()) + strconv.FormatInt(serial.Add(1), 10)
 }
 
-// fakeTime shadows the functions of the server that have to do with time: TIME is the microseconds in the key named clock, and
-// keys expire by it as the server's do, in whole milliseconds.
+// fakeTime shadows the functions of the server that have to do with time: TIME is the
+// microseconds in the key named clock, and keys expire by it as the server's do, in whole
+// milliseconds.
 const fakeTime = `
 local real = redis
 local redis = {pcall = redis.pcall, call = function(cmd, ...)

@@ -26,8 +26,8 @@ func (l *Limiter) Wait(ctx context.Context, key string) error { return l.WaitN(c
 //
 // A *tokenbucket.WaitError means that WaitN took nothing. It wraps
 //   - tokenbucket.ErrExceedsBurst if n is more than the burst;
-//   - tokenbucket.ErrDeadline if the turn comes after ctx's deadline, as soon as that is known; with
-//     a Delay of Never if the turn never comes, at a rate of zero;
+//   - tokenbucket.ErrDeadline if the turn comes after ctx's deadline, as soon as that is known, with a
+//     Delay of Never if the turn never comes, at a rate of zero;
 //   - the cause of ctx if it ends before the turn.
 //
 // A waiter whose ctx ends leaves the list in the background, within the budget. The place of a
@@ -169,8 +169,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// ask asks the server for the tokens. If ctx ends meanwhile, ask returns, and what the server grants
-// afterwards is given back.
+// ask asks the server for the tokens. If ctx ends meanwhile, ask returns, and what the server
+// grants afterwards is given back.
 func (w *waiter) ask(ctx context.Context) (told, error) {
 	most := int64(-1)
 	if deadline, ok := ctx.Deadline(); ok {

@@ -147,8 +147,8 @@ func TestDeadWaiters(t *testing.T) {
 	}
 }
 
-// After a stall of everybody, waiters are still served in order, at most a burst and 10 ms of refill
-// at once.
+// After a stall of everybody, waiters are still served in order, at most a burst and 10 ms of
+// refill at once.
 func TestStalledWaiters(t *testing.T) {
 	s, waiters := queue(t, tokenbucket.Limit{Rate: tokenbucket.PerSecond(100), Burst: 1}, 10)
 	s.advance(10 * time.Second)

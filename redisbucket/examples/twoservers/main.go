@@ -1,5 +1,6 @@
-// Twoservers runs two web servers, each a process of its own, that share one limit of 5 requests a second, with bursts of 10,
-// for each client. It then sends both of them as many requests as it can for three seconds, and counts.
+// Twoservers runs two web servers, each a process of its own, that share one limit of 5 requests
+// a second, with bursts of 10, for each client. It then sends both of them as many requests as it
+// can for three seconds, and counts.
 //
 //	go run ./examples/twoservers -redis localhost:6379
 //
@@ -42,7 +43,8 @@ func main() {
 	}
 }
 
-// serve is a web server as there may be many of: what it shares with the others is the Redis server's address.
+// serve is a web server as there may be many of: what it shares with the others is the Redis
+// server's address.
 func serve(on, redisAddr string) error {
 	client := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{redisAddr}})
 	limiter := redisbucket.New(client, limit,
