@@ -16,6 +16,18 @@ var decisions = []scenario{
 		lines: [][]op{{allow(1)}, {step(tick), allow(1)}, {step(tick / 2)}},
 	},
 	{
+		name: "Allow held up between clock and word", limit: slow2, before: []op{allow(1)},
+		lines: [][]op{{allow(1), allow(3)}, {step(tick), allow(1)}},
+	},
+	{
+		name: "Allow held up between clock and word, after a denial", limit: slow2, before: []op{allow(1), allow(2)},
+		lines: [][]op{{allow(1)}, {step(tick), allow(1)}},
+	},
+	{
+		name: "Take held up between clock and word", limit: slow3, before: []op{allow(1)},
+		lines: [][]op{{take(1)}, {step(tick), allow(1)}},
+	},
+	{
 		name: "Allow beside Take", limit: slow2,
 		lines: [][]op{{allow(1), allow(1)}, {take(1), take(2)}, {step(tick / 2)}},
 	},
@@ -183,12 +195,36 @@ var waits = []scenario{
 		lines: [][]op{{wait(1), allow(1)}, {step(5 * quick), wait(1)}},
 	},
 	{
+		name: "Allow held up while credit is taken", limit: fast2, before: []op{allow(2)},
+		lines: [][]op{{wait(1), allow(1)}, {step(4 * quick), step(3 * quick), wait(2), wait(1)}},
+	},
+	{
 		name: "credit left and dropped", limit: fast2, before: []op{allow(2)},
 		lines: [][]op{{wait(1), refund(1)}, {step(4 * quick), charge(1)}},
 	},
 	{
 		name: "credit and a change of limit", limit: fast2, before: []op{allow(2)},
 		lines: [][]op{{wait(1)}, {step(4 * quick), wait(2)}, {limit(slow2)}},
+	},
+	{
+		name: "one timer for three", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(1)}, {wait(1)}, {wait(1)}},
+	},
+	{
+		name: "one timer, and one of a waiter's own", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(2)}, {wait(1)}, {step(blink)}},
+	},
+	{
+		name: "one timer, cancel", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{waitCtx(1, 1)}, {wait(1)}, {cancel(1)}},
+	},
+	{
+		name: "one timer, SetLimit", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(1)}, {wait(1)}, {limit(slow2)}},
+	},
+	{
+		name: "one timer, Charge and Refund", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(1)}, {charge(2)}, {refund(1)}},
 	},
 	{
 		name: "a stall of a minute", limit: fast2, before: []op{allow(2)},

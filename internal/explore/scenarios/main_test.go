@@ -72,7 +72,7 @@ func bound(most int) int {
 	case testing.Short():
 		return 1
 	}
-	return 2
+	return max(most-1, 1)
 }
 
 // search explores a scenario, or replays a schedule of it. known is a fault that it is known to show.
