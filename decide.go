@@ -16,8 +16,8 @@ func (d *decision) final(want engine.Want) bool {
 	return d.outcome <= engine.Granted || d.outcome == engine.Dry && !want.Exact
 }
 
-// take is [engine.Timeline.Take] by the clock s. The result is too large to be copied on the way: it is
-// stored in d.
+// take is [engine.Timeline.Take] by the clock s. The result is too large to be copied on the way:
+// it is stored in d.
 func (s *source) take(c *engine.Cell, want engine.Want, d *decision) {
 	for {
 		first := c.Word.Load() // before the clock: a denial is proved by it

@@ -2,8 +2,8 @@ package tokenbucket
 
 import "github.com/go-tokenbucket/tokenbucket/internal/engine"
 
-// A home is where a bucket belongs that is one of a [Keyed], whose type Bucket does not know. Such a
-// bucket exists only while somebody queues for the key or is in one of its methods.
+// A home is where a bucket belongs that is one of a [Keyed], whose type Bucket does not know. Such
+// a bucket exists only while somebody queues for the key or is in one of its methods.
 type home interface {
 	// enter keeps the bucket until exit, and reports whether it was still there.
 	enter() bool

@@ -99,18 +99,20 @@ func Example_llm() {
 				{Name: "tokens", Limiter: tokens, Key: key, Cost: maxTokens},
 			}, nil
 		},
-		Settle: func(resp *http.Response, body []byte, limits []httplimit.Limit) {
+		Settle: func(resp *http.Response, body []byte, l httplimit.Limit) int {
 			var answer struct {
 				Usage struct {
 					Total int `json:"total_tokens"`
 				}
 			}
 			switch {
+			case l.Name != "tokens":
 			case resp.StatusCode != http.StatusOK:
-				limits[1].Cost = 0
+				return 0
 			case json.Unmarshal(body, &answer) == nil:
-				limits[1].Cost = answer.Usage.Total
+				return answer.Usage.Total
 			}
+			return l.Cost
 		},
 	}}
 	defer client.CloseIdleConnections()
@@ -188,8 +190,8 @@ func ExamplePolicy_Check() {
 	policy := httplimit.New(httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerHour(1), 1)),
 		httplimit.WithKey(httplimit.ByHeader("X-Api-Key")))
 	for _, r := range []*http.Request{get("/", "X-Api-Key", "k"), get("/", "X-Api-Key", "k"), get("/")} {
-		res, err := policy.Check(r)
-		fmt.Println(res.Allowed, res.Remaining, errors.Is(err, httplimit.ErrNoKey))
+		d := policy.Check(r)
+		fmt.Println(d.Allowed, d.Result.Remaining, errors.Is(d.Err, httplimit.ErrNoKey))
 	}
 	// Output:
 	// true 0 false

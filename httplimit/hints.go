@@ -7,16 +7,31 @@ import (
 	"time"
 )
 
-// heed returns how long the server asks to be left alone, no longer than MaxPause, and whether it does.
-func (t *Transport) heed(resp *http.Response, now time.Time) (time.Duration, bool) {
-	d := hint(resp.Header, resp.StatusCode, now)
-	return min(d, t.maxPause()), d > 0
+// An advice is how a server wants its clients to slow down. The zero advice is none.
+//
+// Times are all that a server can tell: a forged or broken response can slow requests down, never speed them up.
+type advice struct {
+	pause time.Duration // send nothing for so long
+	every time.Duration // send one request at most in so long, counted from the one that was answered
 }
 
-// hint returns how long a server asks to be left alone, or 0 if it does not, or in no way that makes sense.
-//
-// All there is to be had from a server is a time: a forged or broken response can slow its host down, never speed it up.
-func hint(h http.Header, status int, now time.Time) time.Duration {
+// heed returns the advice in resp, with no time longer than MaxPause.
+func (t *Transport) heed(resp *http.Response, now time.Time) advice {
+	a := hint(resp.Header, resp.StatusCode, now)
+	return advice{min(a.pause, t.maxPause()), min(a.every, t.maxPause())}
+}
+
+// refuses reports whether the status can be that of a request that was too many. GitHub answers 403.
+func refuses(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusForbidden:
+		return true
+	}
+	return false
+}
+
+// hint reads the advice in the header of a response with the given status, received at now.
+func hint(h http.Header, status int, now time.Time) advice {
 	ref := now
 	// Times are by the server's clock, if it tells that, so that it does not matter whether ours agrees.
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
@@ -25,16 +40,23 @@ func hint(h http.Header, status int, now time.Time) time.Duration {
 	if status >= 400 {
 		// The draft gives Retry-After precedence over all the others.
 		if d := max(seconds(h.Get("Retry-After-Ms"))/1000, retryAfter(h.Get(fieldRetry), ref)); d > 0 {
-			return d
+			return advice{pause: d}
 		}
 	}
-	longest := draftReset(h[fieldState])
+	var a advice
+	if state := h[fieldState]; len(state) > 0 {
+		policies := h[fieldPolicy]
+		if refuses(status) {
+			policies = nil // the request was refused: the server's rate does not matter, only its t
+		}
+		a = draftAdvice(state, policies)
+	}
 	for _, f := range families {
 		if left, ok := decimal(h.Get(f.remaining)); ok && left < 1 {
-			longest = max(longest, reset(h.Get(f.reset), ref))
+			a.pause = max(a.pause, reset(h.Get(f.reset), ref))
 		}
 	}
-	return longest
+	return a
 }
 
 // families are the fields with which servers tell that nothing is left, and until when. Names are as in an http.Header.
@@ -78,9 +100,9 @@ func reset(s string, ref time.Time) time.Duration {
 		case v <= maxDelta:
 			return seconds(s)
 		case v < minMillis:
-			return max(time.Unix(int64(v), 0).Sub(ref), 0)
+			return max(sinceEpoch(v, time.Second).Sub(ref), 0)
 		case v < maxMillis:
-			return max(time.UnixMilli(int64(v)).Sub(ref), 0)
+			return max(sinceEpoch(v, time.Millisecond).Sub(ref), 0)
 		}
 		return 0
 	}
@@ -94,6 +116,12 @@ func reset(s string, ref time.Time) time.Duration {
 		return max(t.Sub(ref), 0)
 	}
 	return 0
+}
+
+// sinceEpoch returns the time v units after 1970. Half a microsecond can be lost in a fraction.
+func sinceEpoch(v float64, unit time.Duration) time.Time {
+	whole, fraction := math.Modf(v)
+	return time.Unix(0, 0).Add(time.Duration(whole) * unit).Add(time.Duration(math.Ceil(fraction * float64(unit))))
 }
 
 // seconds reads a number of seconds; what is too large for a Duration is the largest.

@@ -1,7 +1,6 @@
 package httplimit
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -77,7 +76,7 @@ func FirstOf(keys ...KeyFunc) KeyFunc {
 			}
 			errs = append(errs, noKey(err))
 		}
-		return "", errors.Join(errs...)
+		return "", noKeys(errs)
 	}
 }
 

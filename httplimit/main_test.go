@@ -92,3 +92,10 @@ func mustPanic(t *testing.T, want string, f func()) {
 	}()
 	f()
 }
+
+// decided returns the figures of a decision.
+func decided(p *Policy, r *http.Request) (tokenbucket.Result, error) {
+	d := p.Check(r)
+	d.Result.Allowed = d.Allowed
+	return d.Result, d.Err
+}

@@ -97,9 +97,9 @@ func TestWaitForRemote(t *testing.T) {
 			{far, 2, tokenbucket.ErrExceedsBurst},
 			{&remote{Limiter: live(tokenbucket.Rate{}, 1)}, 1, tokenbucket.ErrDeadline},
 		} {
-			cs := []claim{{Limit: Limit{Limiter: c.l, Key: "k", Cost: c.cost}}}
-			_, _ = asker{}.take(t.Context(), cs)
-			if err := cs[0].wait(t.Context(), asker{}); !errors.Is(err, c.want) {
+			cs := []demand{{Limit: Limit{Limiter: c.l, Key: "k", Cost: c.cost}, total: c.cost}}
+			_, _ = taker{}.take(t.Context(), cs)
+			if err := (taker{}).queue(t.Context(), t.Context(), &cs[0]); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		}
@@ -108,23 +108,52 @@ func TestWaitForRemote(t *testing.T) {
 		p = New(failing, WithMaxWait(time.Minute))
 		get(t, p)
 		time.AfterFunc(time.Millisecond, failing.fail)
-		if res, err := p.Check(httptest.NewRequest("GET", "/", nil)); !res.Allowed || err != errDown {
+		if res, err := decided(p, httptest.NewRequest("GET", "/", nil)); !res.Allowed || err != errDown {
 			t.Error(res, err)
 		}
 	})
 }
 
+// TestWaitHangs: a limiter that does not answer has failed, however short the wait; one that is slow has not.
 func TestWaitHangs(t *testing.T) {
-	// A limiter that hangs when the client leaves is no failure to be told of: nobody is there to be served.
-	synctest.Test(t, func(t *testing.T) {
-		p := New(&remote{hang: true}, WithMaxWait(time.Second), WithOnError(func(*http.Request, error) bool {
-			t.Error("called")
-			return true
-		}))
-		if w := get(t, p); w.Code != 429 {
-			t.Error(w.Code)
+	for _, c := range []struct{ maxWait, timeout, after time.Duration }{
+		{time.Second, 0, time.Second},
+		{time.Millisecond, 0, time.Second},
+		{time.Minute, 0, time.Minute},
+		{time.Second, 5 * time.Second, 5 * time.Second},
+		{5 * time.Second, time.Second, time.Second},
+	} {
+		bubble(t, func(t *testing.T) {
+			var told error
+			p := New(&remote{hang: true}, WithMaxWait(c.maxWait), WithTimeout(c.timeout),
+				WithOnError(func(_ *http.Request, err error) bool { told = err; return false }))
+			start := time.Now()
+			w := get(t, p)
+			if w.Code != 503 || !errors.Is(told, context.DeadlineExceeded) || time.Since(start) != c.after {
+				t.Errorf("%+v: %d, told %v, after %v", c, w.Code, told, time.Since(start))
+			}
+		})
+	}
+}
+
+// TestQueueHangs: a limiter that answers but does not return from its queue has failed too.
+func TestQueueHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := hangingQueue{live(tokenbucket.PerSecond(1), 1)}
+		var told error
+		p := New(l, WithMaxWait(2*time.Second), WithOnError(func(_ *http.Request, err error) bool { told = err; return false }))
+		get(t, p)
+		if w := get(t, p); w.Code != 503 || !errors.Is(told, context.DeadlineExceeded) {
+			t.Errorf("%d, told %v", w.Code, told)
 		}
 	})
+}
+
+type hangingQueue struct{ keyed }
+
+func (hangingQueue) WaitN(ctx context.Context, _ string, _ int) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func TestWaitSeveral(t *testing.T) {

@@ -42,7 +42,7 @@ func upTo(n int) iter.Seq[int] {
 
 func TestForEachPaced(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		err := ForEach(context.Background(), upTo(5), func(ctx context.Context, i int) error {
 			return d.job(i, 250*time.Millisecond)(ctx)
 		}, WithBucket(tokenbucket.New(tokenbucket.PerSecond(10), 1)), WithConcurrency(2))

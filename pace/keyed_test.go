@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,7 +35,7 @@ func TestKeyedGroupStartsWhenTokensCome(t *testing.T) {
 		k := tokenbucket.NewKeyedFunc(func(key string) tokenbucket.Limit {
 			return tokenbucket.Limit{Rate: tokenbucket.PerSecond(rates[key]), Burst: 1}
 		})
-		d := map[string]*diary{"a": newDiary(), "b": newDiary()}
+		d := map[string]*eventLog{"a": newEventLog(), "b": newEventLog()}
 		g, _ := NewKeyedGroup(context.Background(), k, 100)
 		for i := range 5 {
 			mustGo(t, g, "a", d["a"].job(i, time.Second))
@@ -57,7 +54,7 @@ func TestKeyedGroupStartsWhenTokensCome(t *testing.T) {
 // With one slot for all, a key that has to wait an hour holds up nobody.
 func TestKeyedGroupSlowKeyHoldsNoSlot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), perHour(), 1)
 		for i := range 2 {
 			for _, key := range []string{"a", "b", "c"} {
@@ -77,7 +74,7 @@ func TestKeyedGroupSlowKeyHoldsNoSlot(t *testing.T) {
 // job that waits, and two would start at once.
 func TestKeyedGroupNoBurstAfterSlots(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d, k := newDiary(), perSecond(1)
+		d, k := newEventLog(), perSecond(1)
 		g, _ := NewKeyedGroup(context.Background(), k, 1)
 		mustGo(t, g, "other", d.job("other", 10*time.Second))
 		for i := range 3 {
@@ -96,7 +93,7 @@ func TestKeyedGroupNoBurstAfterSlots(t *testing.T) {
 // Somebody else may take the tokens while a job waits for its slot. Then it waits for more, without the slot.
 func TestKeyedGroupTokensTakenByOthers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d, k := newDiary(), perSecond(1)
+		d, k := newEventLog(), perSecond(1)
 		g, _ := NewKeyedGroup(context.Background(), k, 1)
 		mustGo(t, g, "b", d.job("b0", 1500*time.Millisecond))
 		mustGo(t, g, "a", d.job("a0", 0))
@@ -114,11 +111,11 @@ func TestKeyedGroupTokensTakenByOthers(t *testing.T) {
 // Go blocks while the queue is full, until one of the jobs in it has been started.
 func TestKeyedGroupQueueFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), perSecond(1), 10, WithQueue(2))
 		for i := range 6 {
 			mustGo(t, g, "a", d.job(i, 0))
-			d.note("Go")
+			d.record("Go")
 			if i == 2 {
 				synctest.Wait()
 				mustGo(t, g, "free", d.job("free", 0)) // needs no room: it can be started at once
@@ -132,9 +129,9 @@ func TestKeyedGroupQueueFull(t *testing.T) {
 		defer d.mu.Unlock()
 		want := []string{"0@0s", "Go@0s", "Go@0s", "Go@0s", "free@0s", "1@1s", "Go@1s", "2@2s", "Go@2s", "3@3s", "Go@3s", "4@4s", "5@5s"}
 		slices.Sort(want)
-		slices.Sort(d.lines)
-		if !slices.Equal(d.lines, want) {
-			t.Errorf("happened %v, want %v", d.lines, want)
+		slices.Sort(d.events)
+		if !slices.Equal(d.events, want) {
+			t.Errorf("happened %v, want %v", d.events, want)
 		}
 	})
 }
@@ -145,7 +142,7 @@ func TestKeyedGroupBlockedGoStarts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		d, k := newDiary(), perHour()
+		d, k := newEventLog(), perHour()
 		g, _ := NewKeyedGroup(ctx, k, 1, WithQueue(2))
 		mustGo(t, g, "b", d.job("b", time.Second))
 		k.Take("a", 1)
@@ -214,7 +211,7 @@ func TestKeyedGroupRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		d := newDiary()
+		d := newEventLog()
 		g, ctx := NewKeyedGroup(ctx, perHour(), 1, WithQueue(1))
 		mustGo(t, g, "a", d.job("a", time.Second))
 		if err := g.GoN("b", 2, nothing); err != nil { // it queues, more than its burst
@@ -234,7 +231,7 @@ func TestKeyedGroupRefused(t *testing.T) {
 
 func TestKeyedGroupRefusedWhileBlocked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), perHour(), 1, WithQueue(1))
 		mustGo(t, g, "a", d.job("a0", time.Second))
 		mustGo(t, g, "a", d.job("a1", time.Second)) // fills the queue
@@ -249,11 +246,12 @@ func TestKeyedGroupRefusedWhileBlocked(t *testing.T) {
 func TestKeyedGroupGivenUpTooLate(t *testing.T) {
 	k := perHour()
 	g, _ := NewKeyedGroup(context.Background(), k, 1)
-	j := &job{n: 1, f: func(context.Context) error { t.Error("it was started"); return nil }}
-	if left, err := g.lines.settle(j, false); left || err != nil {
-		t.Errorf("settle: %t, %v", left, err)
+	late := func(context.Context) error { t.Error("it was started"); return nil }
+	j := &queuedJob{cost: keyTokens[string]{k, "a", 1}, f: late}
+	if !g.queues.leave(j, errBoom) {
+		t.Error("the job was not queued")
 	}
-	g.serve("a", j)
+	g.serve(j)
 	if k.Tokens("a") != 1 || !g.TryGo("a", nothing) {
 		t.Errorf("%v tokens are left, or there is no slot", k.Tokens("a"))
 	}
@@ -331,7 +329,7 @@ func TestKeyedGroupLimitPanics(t *testing.T) {
 // Keys that are not equal to themselves share a bucket and a line.
 func TestKeyedGroupNaN(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), tokenbucket.NewKeyed[float64](tokenbucket.PerSecond(1), 1), 10)
 		for i := range 4 {
 			mustGo(t, g, math.NaN(), d.job(i, 0))
@@ -340,115 +338,8 @@ func TestKeyedGroupNaN(t *testing.T) {
 			t.Error(err)
 		}
 		d.want(t, "0@0s 1@1s 2@2s 3@3s")
-		if g.lines.odd != nil || len(g.lines.byKey) != 0 {
+		if g.queues.unequal != nil || len(g.queues.byKey) != 0 {
 			t.Error("lines are left")
 		}
 	})
-}
-
-func TestKeyedGroup100000Jobs(t *testing.T) {
-	jobs := 100_000
-	if testing.Short() {
-		jobs = 5_000
-	}
-	bubble(t, func(t *testing.T) {
-		const keys, slots, queue = 50, 20, 200
-		k := tokenbucket.NewKeyed[int](tokenbucket.PerSecond(1000), 1)
-		g, _ := NewKeyedGroup(context.Background(), k, slots, WithQueue(queue))
-		var mu sync.Mutex
-		last := make(map[int]time.Time)
-		next := make(map[int]int)
-		var handed, started, running atomic.Int64
-		for i := range jobs {
-			key := i * i % keys // a few keys get much more than others
-			turn := i
-			handed.Add(1)
-			mustGo(t, g, key, func(ctx context.Context) error {
-				if n := running.Add(1); n > slots {
-					t.Errorf("%d run at once, want at most %d", n, slots)
-				}
-				defer running.Add(-1)
-				started.Add(1)
-				mu.Lock()
-				defer mu.Unlock()
-				now := time.Now()
-				if before, ok := last[key]; ok && now.Sub(before) < time.Millisecond {
-					t.Errorf("key %d: two starts within %v, want at least 1 ms", key, now.Sub(before))
-				}
-				if turn < next[key] {
-					t.Errorf("key %d: job %d started after %d", key, turn, next[key])
-				}
-				last[key], next[key] = now, turn
-				return nil
-			})
-			// Those under way between queue and start are at most one for each slot.
-			if waiting := handed.Load() - started.Load(); waiting > queue+slots {
-				t.Fatalf("%d are handed over and not started, want at most %d", waiting, queue+slots)
-			}
-		}
-		if err := g.Wait(); err != nil || started.Load() != int64(jobs) {
-			t.Errorf("Wait: %v, %d of %d were started", err, started.Load(), jobs)
-		}
-		if len(g.lines.byKey) != 0 || !g.room.TryAcquire(queue) {
-			t.Error("lines are left, or room is missing")
-		}
-	})
-}
-
-// All ways to start and to end, at once, on the real clock: for the race detector.
-func TestKeyedGroupStress(t *testing.T) {
-	rounds := 30
-	if testing.Short() {
-		rounds = 5
-	}
-	for round := range rounds {
-		ctx, cancel := context.WithCancel(context.Background())
-		k := tokenbucket.NewKeyed[int](tokenbucket.PerSecond(50_000), 3)
-		g, _ := NewKeyedGroup(ctx, k, 3, WithQueue(1+round%5))
-		var handed, ran, running atomic.Int64
-		job := func(context.Context) error {
-			if n := running.Add(1); n > 3 {
-				t.Errorf("%d run at once, want at most 3", n)
-			}
-			defer running.Add(-1)
-			if n := ran.Add(1); n == 500 && round%3 == 0 {
-				return errBoom
-			} else if n == 500 && round%3 == 1 {
-				cancel()
-			}
-			return nil
-		}
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				for range 100 {
-					key := rand.IntN(5)
-					switch rand.IntN(6) {
-					case 0:
-						if g.TryGo(key, job) {
-							handed.Add(1)
-						}
-					case 1:
-						k.Allow(key) // from outside
-					default:
-						if g.GoN(key, rand.IntN(4), job) == nil {
-							handed.Add(1)
-						}
-					}
-				}
-			})
-		}
-		wg.Wait()
-		err := g.Wait()
-		if ran.Load() > handed.Load() || err == nil && ran.Load() != handed.Load() {
-			t.Errorf("Wait: %v, %d were handed over, %d ran", err, handed.Load(), ran.Load())
-		}
-		if round%3 == 2 && err != nil {
-			t.Errorf("Wait: %v", err)
-		}
-		if !g.room.TryAcquire(int64(1+round%5)) || !g.crew.slots.TryAcquire(3) {
-			t.Error("room or slots are missing")
-		}
-		cancel()
-	}
 }

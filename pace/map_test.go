@@ -52,11 +52,11 @@ func TestMapOrder(t *testing.T) {
 		want string
 	}{
 		{"input", []MapOption{WithConcurrency(5)}, "r5@5s r1@5s r3,boom@5s r2@5s r4@5s"},
-		{"completed", []MapOption{WithConcurrency(5), AsCompleted()}, "r1@1s r2@2s r3,boom@3s r4@4s r5@5s"},
+		{"completed", []MapOption{WithConcurrency(5), WithCompletionOrder()}, "r1@1s r2@2s r3,boom@3s r4@4s r5@5s"},
 		{"input, two at once", []MapOption{WithConcurrency(2)}, "r5@5s r1@5s r3,boom@5s r2@6s r4@9s"},
 		{"input, two at once, none ahead", []MapOption{WithConcurrency(2), WithBuffer(0)}, "r5@5s r1@5s r3,boom@8s r2@8s r4@12s"},
-		{"completed, one at once", []MapOption{WithConcurrency(1), AsCompleted()}, "r5@5s r1@6s r3,boom@9s r2@11s r4@15s"},
-		{"paced", []MapOption{WithConcurrency(5), AsCompleted()}, "r1@2.5s r5@5s r3,boom@6s r2@6.5s r4@10s"},
+		{"completed, one at once", []MapOption{WithConcurrency(1), WithCompletionOrder()}, "r5@5s r1@6s r3,boom@9s r2@11s r4@15s"},
+		{"paced", []MapOption{WithConcurrency(5), WithCompletionOrder()}, "r1@2.5s r5@5s r3,boom@6s r2@6.5s r4@10s"},
 		{"no bound", []MapOption{WithConcurrency(math.MaxInt), WithBuffer(math.MaxInt)}, "r5@5s r1@5s r3,boom@5s r2@5s r4@5s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -77,9 +77,9 @@ func TestMapOrder(t *testing.T) {
 
 func TestMapStartsWhenTokensCome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		for _, err := range Map(context.Background(), upTo(5), func(_ context.Context, i int) (int, error) {
-			d.note(i)
+			d.record(i)
 			return i, nil
 		}, WithBucket(tokenbucket.New(tokenbucket.PerSecond(10), 1)), WithBuffer(9)) {
 			if time.Sleep(70 * time.Millisecond); err != nil { // a loop that is slow, but not too slow
@@ -97,7 +97,7 @@ func TestMapBackPressure(t *testing.T) {
 		slots, buffer int
 		opts          []MapOption
 	}{{4, 4, nil}, {4, 0, []MapOption{WithBuffer(0)}}, {1, 0, []MapOption{WithBuffer(0)}}, {2, 7, []MapOption{WithBuffer(7)}}} {
-		for _, order := range [][]MapOption{nil, {AsCompleted()}} {
+		for _, order := range [][]MapOption{nil, {WithCompletionOrder()}} {
 			t.Run(fmt.Sprintf("%d+%d,%d", c.slots, c.buffer, len(order)), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					var s source
@@ -189,7 +189,7 @@ func TestMapLeft(t *testing.T) {
 
 // When the context ends, what was started is yielded, and then the reason why that is not all.
 func TestMapCancelled(t *testing.T) {
-	for _, order := range [][]MapOption{nil, {AsCompleted()}} {
+	for _, order := range [][]MapOption{nil, {WithCompletionOrder()}} {
 		bubble(t, func(t *testing.T) {
 			parent, cancel := context.WithCancelCause(context.Background())
 			defer cancel(nil)
@@ -269,9 +269,9 @@ func TestMapPanics(t *testing.T) {
 		most int // results before the panic
 	}{
 		{"job", upTo(50), jobPanics, nil, 2},
-		{"job, as completed", upTo(50), jobPanics, []MapOption{AsCompleted()}, 50},
+		{"job, as completed", upTo(50), jobPanics, []MapOption{WithCompletionOrder()}, 50},
 		{"sequence", seqPanics, fine, nil, 2},
-		{"sequence, as completed", seqPanics, fine, []MapOption{AsCompleted()}, 2},
+		{"sequence, as completed", seqPanics, fine, []MapOption{WithCompletionOrder()}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := 0
@@ -318,7 +318,7 @@ func TestMap100000(t *testing.T) {
 	if testing.Short() {
 		n = 5_000
 	}
-	for _, order := range [][]MapOption{nil, {AsCompleted()}} {
+	for _, order := range [][]MapOption{nil, {WithCompletionOrder()}} {
 		var outs []int
 		for out, err := range Map(context.Background(), upTo(n), func(_ context.Context, i int) (int, error) {
 			if rand.IntN(100) == 0 {

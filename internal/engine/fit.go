@@ -2,7 +2,8 @@ package engine
 
 import "math/bits"
 
-// NewTimeline puts l on the clock at the instant base. The burst of l must be at least 1.
+// NewTimeline puts l on the clock at the instant base. The burst of l must not be negative. A bucket
+// with a burst of 0 grants nothing, but its debt is paid by the refill.
 func NewTimeline(l Limit, base int64) *Timeline {
 	p := &Timeline{base: base, limit: l}
 	if l.isUnlimited() {
@@ -10,7 +11,7 @@ func NewTimeline(l Limit, base int64) *Timeline {
 		return p
 	}
 	burst := min(uint64(l.Burst), maxBurst)
-	frac := 61 - bits.Len64(burst-1)
+	frac := 61 - bits.Len64(max(burst, 1)-1)
 	p.span = maxRefill
 	if !l.isZero() {
 		frac = p.fit(l, frac)
@@ -24,8 +25,8 @@ func NewTimeline(l Limit, base int64) *Timeline {
 	return p
 }
 
-// fit sets mult, pre and post for the rate of l, and returns frac, at most most. Nearly all rates fit in
-// 64 bits; the others take the way of big numbers.
+// fit sets mult, pre and post for the rate of l, and returns frac, at most most. Nearly all rates
+// fit in 64 bits; the others take the way of big numbers.
 func (p *Timeline) fit(l Limit, most int) (frac int) {
 	if l.PerHi != 0 || l.Tokens>>61 >= l.PerLo {
 		return p.fitBig(l, most)
@@ -36,7 +37,8 @@ func (p *Timeline) fit(l Limit, most int) (frac int) {
 	return frac
 }
 
-// fracOf returns the largest f >= 0 with tokens/per * 2^f * century <= maxRefill, or 0 if there is none.
+// fracOf returns the largest f >= 0 with tokens/per * 2^f * century <= maxRefill, or 0 if there is
+// none.
 func fracOf(tokens, per uint64) int {
 	hi, lo := bits.Mul64(tokens, uint64(century))
 	mostHi, mostLo := bits.Mul64(per, maxRefill)
@@ -72,20 +74,20 @@ func quotient(x, y uint64) (q uint64, shift int) {
 	return q, shift
 }
 
-// setRate stores mult = rate * 2^(frac+s), and splits s into pre and post. It leaves mult at 0 for a rate
-// that issues no quantum in the 292 years that a bucket counts.
+// setRate stores mult = rate * 2^(frac+s), and splits s into pre and post. It leaves mult at 0 for
+// a rate that issues no quantum in the 292 years that a bucket counts.
 func (p *Timeline) setRate(mult uint64, s int) {
 	if s-62 > 63 {
 		return
 	}
 	p.mult = mult
 	p.inv, _ = bits.Div64(1<<63-1, ^uint64(0), mult)
-	// A pre of 2 leaves room for 2^62 ns, 146 years. Rates above 2 quanta a ns need a larger pre, and
-	// have a shorter span.
+	// A pre of 2 leaves room for 2^62 ns, 146 years. Rates above 2 quanta a ns need a larger pre,
+	// and have a shorter span.
 	pre := max(2, 64-s)
 	p.pre, p.post = uint8(pre), uint8(pre+s-64)
 }
 
-// NewEmptyTimeline returns the timeline of a bucket that was never given a limit: it has no tokens and
-// never will.
+// NewEmptyTimeline returns the timeline of a bucket that was never given a limit: it has no tokens
+// and never will.
 func NewEmptyTimeline() *Timeline { return &Timeline{span: maxRefill} }
