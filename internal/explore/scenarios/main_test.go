@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	everything  = flag.Bool("explore", os.Getenv("EXPLORE") != "", "explore every scenario to its full bound")
+	everything  = flag.Bool("explore", os.Getenv("TOKENBUCKET_EXPLORE") == "full", "explore every scenario to its full bound")
 	preemptions = flag.Int("preemptions", -1, "explore to this number of preemptions, instead of the usual one")
 	schedule    = flag.String("schedule", "", "replay this schedule; use it with -run")
 	unreduced   = flag.Bool("unreduced", false, "explore without reduction, to see what it saves")

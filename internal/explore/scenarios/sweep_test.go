@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/go-tokenbucket/tokenbucket"
@@ -19,17 +20,18 @@ func sweeping(keys uint64) func(x *explore.Execution) {
 	return func(x *explore.Execution) {
 		k := tokenbucket.NewKeyed[uint64](tariffs[slow1].Rate, 1)
 		k.Allow(0)
-		var v verdict
 		for key := range keys {
 			x.Go("caller", func() {
 				explore.Step(2 * ten)
 				k.Allow(key + 1)
 				explore.Sleep(3 * ten)
-				if n := k.Len(); n != 0 {
-					v.wrong("%d keys are there that have been full for half a minute", n)
-				}
 			})
 		}
-		x.Check = func() error { return v.err }
+		x.Check = func() error {
+			if n := k.Len(); n != 0 {
+				return fmt.Errorf("%d keys are there that have been full for half a minute", n)
+			}
+			return nil
+		}
 	}
 }
