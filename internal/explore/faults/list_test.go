@@ -179,7 +179,7 @@ var faults = []fault{
 	},
 	{
 		"a key that comes during the last sweep finds no timer",
-		change("if k.table.count.Load() > 0 { // one came in between", "if false {"),
+		change("if k.table.count.Load() > 0 { // one came in between", "if false { // one came in between"),
 		"TestSweeping",
 	},
 

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -60,6 +61,7 @@ func run() (survived int, err error) {
 		rand.New(rand.NewPCG(*seed, 0)).Shuffle(len(mutants), func(i, j int) { mutants[i], mutants[j] = mutants[j], mutants[i] })
 		mutants = mutants[:*sample]
 	}
+	excused := excuses()
 	tried, killed := 0, 0
 	for _, m := range mutants {
 		if *list {
@@ -70,9 +72,12 @@ func run() (survived int, err error) {
 		if err != nil {
 			return survived, err
 		}
-		fmt.Printf("%-9s %v\n", by, m)
+		if by == alive && excused[m.name()] {
+			by = equivalent
+		}
+		fmt.Printf("%-10s %v\n", by, m)
 		switch by {
-		case invalid:
+		case invalid, equivalent:
 		case alive:
 			tried, survived = tried+1, survived+1
 		default:
@@ -121,11 +126,26 @@ func all(root string) ([]*mutant, error) {
 
 // The fates of a mutant.
 const (
-	invalid = "invalid" // it does not compile
-	alive   = "SURVIVES"
-	tests   = "tests"     // killed by the short tests
-	explore = "schedules" // killed by the scenarios
+	invalid    = "invalid"    // it does not compile
+	equivalent = "equivalent" // it survives, and that does not matter; see equivalent.txt
+	alive      = "SURVIVES"
+	tests      = "tests"     // killed by the short tests
+	explore    = "schedules" // killed by the scenarios
 )
+
+//go:embed equivalent.txt
+var equivalentList string
+
+// excuses returns the mutants that may survive, by name. In the file each follows the reason, which is a comment.
+func excuses() map[string]bool {
+	known := make(map[string]bool)
+	for line := range strings.Lines(equivalentList) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			known[line] = true
+		}
+	}
+	return known
+}
 
 // try runs the tests against the mutant, the scenarios first, because they are the faster ones.
 func (m *mutant) try(root string) (fate string, err error) {

@@ -19,6 +19,9 @@ type mutant struct {
 
 func (m *mutant) String() string { return fmt.Sprintf("%s:%d: %s", m.file, m.line, m.what) }
 
+// name is String without the line, which changes often.
+func (m *mutant) name() string { return m.file + ": " + m.what }
+
 // others are the operators that an operator is replaced by.
 var others = map[token.Token][]token.Token{
 	token.LSS:  {token.LEQ, token.GEQ},
