@@ -1,4 +1,5 @@
-// Package faults tests the explorer: it plants faults into the packages under test, and the scenarios have to find each of them.
+// Package faults tests the explorer: it plants faults into the packages under test, and the
+// scenarios have to find each of them.
 package faults
 
 import (

@@ -1,5 +1,6 @@
-// Package overlay builds the scenarios of package explore with the packages under test instrumented. The sources on disk stay as they
-// are: the compiler is given other ones by the flag -overlay of go build.
+// Package overlay builds the scenarios of package explore with the packages under test
+// instrumented. The sources on disk stay as they are: the compiler is given other ones by the flag
+// -overlay of go build.
 package overlay
 
 import (
@@ -18,10 +19,12 @@ const modulePath = "github.com/go-tokenbucket/tokenbucket"
 // Packages are the folders of the packages under test, those that exist.
 var Packages = []string{".", "internal/engine", "internal/hashtable", "pace"}
 
-// modules are packages of other modules that are copied beside the twins, because files in the module cache cannot be replaced.
+// modules are packages of other modules that are copied beside the twins, because files in the
+// module cache cannot be replaced.
 var modules = []string{"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore"}
 
-// small gives constants of the code under test values with which a few keys make a table grow and split as a thousand do otherwise.
+// small gives constants of the code under test values with which a few keys make a table grow and
+// split as a thousand do otherwise.
 var small = map[string]string{"maxGroups": "2"}
 
 // A Patch replaces a piece of source, which has to be exactly once in the packages under test.

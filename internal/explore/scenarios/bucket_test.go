@@ -2,7 +2,8 @@ package scenarios
 
 import "testing"
 
-// Each is explored for a Bucket and for a key of a Keyed, by the default clock and by an injected one.
+// Each is explored for a Bucket and for a key of a Keyed, by the default clock and by an injected
+// one.
 var decisions = []scenario{
 	{
 		name: "Allow beside Allow", limit: slow2,

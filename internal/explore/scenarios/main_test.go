@@ -75,7 +75,8 @@ func bound(most int) int {
 	return max(most-1, 1)
 }
 
-// search explores a scenario, or replays a schedule of it. known is a fault that it is known to show.
+// search explores a scenario, or replays a schedule of it. known is a fault that it is known to
+// show.
 func search(t *testing.T, most int, known string, setup func(x *explore.Execution)) {
 	t.Helper()
 	s := &explore.Search{Preemptions: bound(most), Reduce: !*unreduced}

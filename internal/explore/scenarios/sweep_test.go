@@ -8,7 +8,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/explore"
 )
 
-// Idle keys are dropped by a timer, without any further call, however their arrival and the last sweep before it fall together.
+// Idle keys are dropped by a timer, without any further call, however their arrival and the last
+// sweep before it fall together.
 func TestSweeping(t *testing.T) {
 	exploreCustom(t, []custom{
 		{"a key comes during a sweep", 3, sweeping(1)},
