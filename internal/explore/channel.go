@@ -2,8 +2,8 @@ package explore
 
 import "unsafe"
 
-// Channels are real ones, of which only one goroutine at a time does anything. Those without a buffer can be closed, but not
-// sent to: no two goroutines ever meet at one.
+// Channels are real ones, of which only one goroutine at a time does anything. Those without a
+// buffer can be closed, but not sent to: no two goroutines ever meet at one.
 
 // chanOf returns the address of a channel, which is its identity.
 func chanOf[T any](c <-chan T) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&c)) }
@@ -100,8 +100,8 @@ func (s selection) Ready() bool {
 	return false
 }
 
-// Select performs one of the cases that are ready, and returns which one. If none is, and there is a default, it returns -1; else it
-// blocks. The search tries all cases that are ready.
+// Select performs one of the cases that are ready, and returns which one. If none is, and there is
+// a default, it returns -1; else it blocks. The search tries all cases that are ready.
 func Select(hasDefault bool, cases ...Case) int {
 	var b Blocker
 	if !hasDefault {

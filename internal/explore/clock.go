@@ -38,7 +38,8 @@ func Step(d time.Duration) {
 	r.advance(t, r.clock.now+int64(d))
 }
 
-// A Timer fires at an instant of the virtual time, in a goroutine of its own or by a channel. A goroutine can be late.
+// A Timer fires at an instant of the virtual time, in a goroutine of its own or by a channel. A
+// goroutine can be late.
 type Timer struct {
 	C      chan time.Time // nil if it calls f
 	f      func()

@@ -1,10 +1,11 @@
 package explore
 
-// An Object is what the scheduler knows of a shared variable: an atomic, a lock, a channel, the clock. The zero Object is
-// ready for use, and so is one that an earlier run left behind.
+// An Object is what the scheduler knows of a shared variable: an atomic, a lock, a channel, the
+// clock. The zero Object is ready for use, and so is one that an earlier run left behind.
 //
-// Two steps are dependent if they touch the same object and one of them writes it. The hashes below identify the happens-before
-// order of all steps so far: every step's hash covers the steps of its own goroutine and those that it depends on.
+// Two steps are dependent if they touch the same object and one of them writes it. The hashes below
+// identify the happens-before order of all steps so far: every step's hash covers the steps of its
+// own goroutine and those that it depends on.
 type Object struct {
 	run      uint64 // the run that the rest belongs to
 	written  uint64 // the hash of the last write
@@ -66,7 +67,8 @@ func appendNew(s []site, x site) []site {
 	return append(s, x)
 }
 
-// mix returns a hash of a and b in which their order matters. It is the finalizer of splitmix64 (Steele, Lea, Flood, 2014).
+// mix returns a hash of a and b in which their order matters. It is the finalizer of splitmix64
+// (Steele, Lea, Flood, 2014).
 func mix(a, b uint64) uint64 {
 	x := a*0x9e3779b97f4a7c15 + b
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

@@ -1,11 +1,15 @@
 package explore
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // This file is what the instrumented packages call.
 
-// Before is a point: the calling goroutine is about to do something, and goes on when the scheduler lets it and b, unless it is
-// nil, is ready. The operation itself follows, and then After, with no other point in between.
+// Before is a point: the calling goroutine is about to do something, and goes on when the scheduler
+// lets it and b, unless it is nil, is ready. The operation itself follows, and then After, with no
+// other point in between.
 //
 // Before and After do nothing outside of a scenario's goroutines.
 //
@@ -24,6 +28,10 @@ func Before(doing string, b Blocker) {
 //go:noinline
 func (r *run) before(t *thread, doing string, b Blocker) {
 	if r.over {
+		panic(ended{})
+	}
+	if r.operations++; r.operations > 100*r.search.maxSteps() {
+		r.fail(fmt.Sprintf("%d operations and no end: livelock", r.operations))
 		panic(ended{})
 	}
 	blocks := b != nil && !b.Ready()
@@ -51,7 +59,8 @@ func After(o *Object, write bool) {
 	}
 }
 
-// Note is After for an operation that needs no point before it, because it only lets others go on: the release of a lock.
+// Note is After for an operation that needs no point before it, because it only lets others go on:
+// the release of a lock.
 func Note(o *Object) {
 	if r, t := now(); r != nil {
 		if r.over {
@@ -71,8 +80,9 @@ func Go(f func()) {
 	r.spawn("a goroutine of "+t.name, t, f)
 }
 
-// Call marks the beginning of a call whose place in time, relative to other calls, the scenario's check depends on. Return marks its end.
-// A call that began after another one had returned is never taken for one that began earlier.
+// Call marks the beginning of a call whose place in time, relative to other calls, the scenario's
+// check depends on. Return marks its end. A call that began after another one had returned is never
+// taken for one that began earlier.
 func Call(what string) {
 	r, t := now()
 	if r == nil {

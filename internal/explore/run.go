@@ -19,10 +19,12 @@ type run struct {
 
 	depth  int // of choices made so far
 	budget int // of preemptions left
-	steps  int
-	over   bool
-	pruned bool   // it came to a state that is known
-	failed string // what went wrong
+	steps  int // taken at points
+
+	operations int // points or not
+	over       bool
+	pruned     bool   // it came to a state that is known
+	failed     string // what went wrong
 
 	clock   clock
 	outside thread // whoever moves the time when nobody can go on
@@ -33,7 +35,8 @@ type run struct {
 	replay  *replay // nil in a search
 }
 
-// active is the run that is going on. There is one at a time in a process: the code under test does not know its run.
+// active is the run that is going on. There is one at a time in a process: the code under test does
+// not know its run.
 var active *run
 
 // now returns the run and the thread that are going on, or nil outside of a scenario's goroutines.
@@ -72,8 +75,8 @@ func (r *run) fail(reason string) {
 	r.over = true
 }
 
-// pick returns the thread that takes the next step. at is the thread that is at a point, or nil if the last one has ended.
-// It returns nil when the run is over.
+// pick returns the thread that takes the next step. at is the thread that is at a point, or nil if
+// the last one has ended. It returns nil when the run is over.
 func (r *run) pick(at *thread) *thread {
 	for !r.over {
 		r.enabled = r.enabled[:0]
@@ -118,7 +121,8 @@ func (r *run) choose(at *thread, free bool) *thread {
 	return t
 }
 
-// which returns the choice among n threads that can go on. The first is at, unless the switch is free.
+// which returns the choice among n threads that can go on. The first is at, unless the switch is
+// free.
 func (r *run) which(at *thread, free bool, n int) int {
 	switch {
 	case r.replay != nil:
@@ -131,8 +135,8 @@ func (r *run) which(at *thread, free bool, n int) int {
 	return r.search.choice(r, n, r.fingerprint(at))
 }
 
-// fingerprint identifies the state: what has happened, in which order as far as it matters, and who runs, because that
-// decides what a preemption is.
+// fingerprint identifies the state: what has happened, in which order as far as it matters, and who
+// runs, because that decides what a preemption is.
 func (r *run) fingerprint(at *thread) uint64 {
 	sum := r.outside.hash
 	for _, t := range r.threads {
@@ -145,7 +149,8 @@ func (r *run) fingerprint(at *thread) uint64 {
 	return sum
 }
 
-// rest is called when no thread can go on: the scenario is over, or the time moves, or somebody sleeps for good.
+// rest is called when no thread can go on: the scenario is over, or the time moves, or somebody
+// sleeps for good.
 func (r *run) rest() {
 	var left []string
 	for _, t := range r.threads {

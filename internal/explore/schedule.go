@@ -6,16 +6,18 @@ import (
 	"strings"
 )
 
-// A Schedule is the choices of one run that differ from the first one of each place, in order. A run comes to a place wherever it does
-// something that another goroutine could observe, if another one could go on then. There choice 0 is to let the goroutine go on that
-// was running. The choices after it are the others that can go on, in the order in which they were started. At a select of which
-// several cases are ready, the choices are these cases.
+// A Schedule is the choices of one run that differ from the first one of each place, in order. A
+// run comes to a place wherever it does something that another goroutine could observe, if another
+// one could go on then. There choice 0 is to let the goroutine go on that was running. The choices
+// after it are the others that can go on, in the order in which they were started. At a select of
+// which several cases are ready, the choices are these cases.
 type Schedule []Switch
 
 // A Switch is the choice taken at the place-th place of a run.
 type Switch struct{ Place, Choice int }
 
-// String prints a schedule as ParseSchedule reads it: place:choice, separated by commas, or "first" if there is none.
+// String prints a schedule as ParseSchedule reads it: place:choice, separated by commas, or "first"
+// if there is none.
 func (s Schedule) String() string {
 	if len(s) == 0 {
 		return "first"
@@ -56,8 +58,8 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("%s\nschedule: %v\n%s", f.Reason, f.Schedule, f.Trace)
 }
 
-// A replay is a run whose choices are known. Every place counts in it, whatever the search has learned, so that a
-// schedule means the same without the search that found it.
+// A replay is a run whose choices are known. Every place counts in it, whatever the search has
+// learned, so that a schedule means the same without the search that found it.
 type replay struct {
 	place  int
 	wanted map[int]int
@@ -66,7 +68,8 @@ type replay struct {
 	trace  strings.Builder
 }
 
-// choose returns the choice at the next place, of n. quiet says that the search had no choice there.
+// choose returns the choice at the next place, of n. quiet says that the search had no choice
+// there.
 func (p *replay) choose(r *run, n int, quiet bool) int {
 	i := 0
 	switch {

@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// A Search runs a scenario under one schedule after the other. The zero Search explores all schedules without a preemption.
+// A Search runs a scenario under one schedule after the other. The zero Search explores all
+// schedules without a preemption.
 type Search struct {
 	Preemptions int           // how many preemptions a schedule may have; -1 for any number
 	MaxRuns     int           // gives up after so many schedules; 0 for any number
 	MaxSteps    int           // more steps than these in one schedule are a livelock; 0 for 20 000
 	Horizon     time.Duration // waiting for a later instant than this is a deadlock; 0 for an hour
 
-	// Reduce leaves out schedules that lead to a state that another has led to. Two schedules lead to the same state if
-	// their happens-before order is the same, which is known by a hash (the happens-before cache of Musuvathi, Qadeer: Partial
-	// -order reduction for context-bounded state exploration, 2007). It is known together with the preemptions left, so the bound keeps
-	// its meaning. Besides, a place in the code is a point only if it has been seen to touch something that two goroutines
-	// contend for. The search is repeated until it finds no more such places.
+	// Reduce leaves out schedules that lead to a state that another has led to. Two schedules lead
+	// to the same state if their happens-before order is the same, which is known by a hash (the
+	// happens-before cache of Musuvathi, Qadeer: Partial-order reduction for context-bounded state
+	// exploration, 2007). It is known together with the preemptions left, so the bound keeps its
+	// meaning. Besides, a place in the code is a point only if it has been seen to touch something
+	// that two goroutines contend for. The search is repeated until it finds no more such places.
 	Reduce bool
 
 	path      []choice
@@ -159,8 +161,8 @@ func (s *Search) next() bool {
 	return false
 }
 
-// Run searches for a schedule under which the scenario fails, and returns the first, or nil. setup is called before each run and
-// says what it consists of; it must do the same each time.
+// Run searches for a schedule under which the scenario fails, and returns the first, or nil. setup
+// is called before each run and says what it consists of; it must do the same each time.
 func (s *Search) Run(setup func(x *Execution)) (Stats, *Failure) {
 	defer s.close()
 	s.stats = Stats{}
@@ -191,7 +193,8 @@ func (s *Search) Run(setup func(x *Execution)) (Stats, *Failure) {
 	}
 }
 
-// first returns the bound to begin with. With few preemptions the points are found soon, and a failure has a short schedule.
+// first returns the bound to begin with. With few preemptions the points are found soon, and a
+// failure has a short schedule.
 func (s *Search) first() int {
 	if s.Reduce {
 		return 0
@@ -199,7 +202,8 @@ func (s *Search) first() int {
 	return s.Preemptions
 }
 
-// soon is how many schedules a pass tries before it is worth finishing although it has found new points.
+// soon is how many schedules a pass tries before it is worth finishing although it has found new
+// points.
 const soon = 100
 
 // pass is Run with fixed points.

@@ -4,7 +4,8 @@ package explore
 
 import "runtime"
 
-// callerSite returns the place in the code under test that called the function that called Before, which called before.
+// callerSite returns the place in the code under test that called the function that called Before,
+// which called before.
 func callerSite() site {
 	var pc [1]uintptr
 	runtime.Callers(5, pc[:])

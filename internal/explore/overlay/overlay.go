@@ -1,5 +1,6 @@
-// Package overlay builds the scenarios of package explore with the packages under test instrumented. The sources on disk stay as they
-// are: the compiler is given other ones by the flag -overlay of go build.
+// Package overlay builds the scenarios of package explore with the packages under test
+// instrumented. The sources on disk stay as they are: the compiler is given other ones by the flag
+// -overlay of go build.
 package overlay
 
 import (
@@ -18,17 +19,16 @@ const modulePath = "github.com/go-tokenbucket/tokenbucket"
 // Packages are the folders of the packages under test, those that exist.
 var Packages = []string{".", "internal/engine", "internal/hashtable", "pace"}
 
-// modules are packages of other modules that are copied beside the twins, because files in the module cache cannot be replaced.
+// modules are packages of other modules that are copied beside the twins, because files in the
+// module cache cannot be replaced.
 var modules = []string{"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore"}
 
-// small gives constants of the code under test values with which a few keys make a table grow and split as a thousand do otherwise.
+// small gives constants of the code under test values with which a few keys make a table grow and
+// split as a thousand do otherwise.
 var small = map[string]string{"maxGroups": "2"}
 
-// A Patch replaces a piece of source, which has to be there exactly once.
-type Patch struct {
-	File     string // relative to the root of the module
-	Old, New string
-}
+// A Patch replaces a piece of source, which has to be exactly once in the packages under test.
+type Patch struct{ Old, New string }
 
 // A Builder builds the scenarios.
 type Builder struct {
@@ -36,6 +36,8 @@ type Builder struct {
 	Dir     string // for what is generated
 	Patches []Patch
 	Replace map[string][]byte // whole sources, by file, instead of those on disk
+
+	found []int // how often each patch was applied
 }
 
 // Root returns the root of the module that the current folder is in.
@@ -50,6 +52,7 @@ func Root() (string, error) {
 // Write writes the instrumented sources and returns the file that go build's -overlay wants.
 func (b *Builder) Write() (string, error) {
 	files := make(map[string]string)
+	b.found = make([]int, len(b.Patches))
 	for _, p := range Packages {
 		if err := b.folder(filepath.Join(b.Root, p), filepath.Join(b.Root, p), files); err != nil {
 			return "", err
@@ -63,6 +66,11 @@ func (b *Builder) Write() (string, error) {
 		to := filepath.Join(b.Root, "internal/explore/twin", filepath.Base(p))
 		if err := b.folder(from, to, files); err != nil {
 			return "", err
+		}
+	}
+	for i, n := range b.found {
+		if n != 1 {
+			return "", fmt.Errorf("overlay: the source has %d times, want once: %q", n, b.Patches[i].Old)
 		}
 	}
 	flag := filepath.Join(b.Root, "internal/explore/scenarios/instrumented_test.go")
@@ -124,14 +132,9 @@ func (b *Builder) source(name string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	for _, p := range b.Patches {
-		if p.File != filepath.ToSlash(rel) {
-			continue
-		}
-		if n := bytes.Count(src, []byte(p.Old)); n != 1 {
-			return nil, fmt.Errorf("overlay: %s has %d times, want once: %q", p.File, n, p.Old)
-		}
-		src = bytes.Replace(src, []byte(p.Old), []byte(p.New), 1)
+	for i, p := range b.Patches {
+		b.found[i] += bytes.Count(src, []byte(p.Old))
+		src = bytes.ReplaceAll(src, []byte(p.Old), []byte(p.New))
 	}
 	return src, nil
 }

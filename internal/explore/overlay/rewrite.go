@@ -50,7 +50,8 @@ type rewriter struct {
 	failure  error
 }
 
-// Rewrite returns the source of a Go file with its use of concurrency and time replaced by the instrumented twins.
+// Rewrite returns the source of a Go file with its use of concurrency and time replaced by the
+// instrumented twins.
 func Rewrite(name string, src []byte) ([]byte, error) {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, name, src, parser.ParseComments)
@@ -170,7 +171,8 @@ func (w *rewriter) selector(n *ast.SelectorExpr) {
 	}
 }
 
-// goStmt makes "go f(x)" a call of explore.Go, and reports whether what is in it is still to be walked.
+// goStmt makes "go f(x)" a call of explore.Go, and reports whether what is in it is still to be
+// walked.
 func (w *rewriter) goStmt(n *ast.GoStmt) bool {
 	if _, ok := n.Call.Fun.(*ast.FuncLit); ok && len(n.Call.Args) == 0 {
 		w.core(n.Pos(), n.Call.Pos(), "Go(")

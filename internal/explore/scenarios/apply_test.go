@@ -4,7 +4,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// apply makes operation i, which is o, act at the instant t. It returns the reply and true, or false if the operation queues.
+// apply makes operation i, which is o, act at the instant t. It returns the reply and true, or
+// false if the operation queues.
 func (s *state) apply(i int, o op, t int64, maxQueue int, began int64) (reply, bool) {
 	before := *s
 	r, done := s.act(i, o, t, maxQueue, began)

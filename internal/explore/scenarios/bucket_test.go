@@ -2,10 +2,8 @@ package scenarios
 
 import "testing"
 
-// wokenEarly is a known fault.
-const wokenEarly = "a waiter is woken before the word that it was served by is stored"
-
-// Each is explored for a Bucket and for a key of a Keyed, by the default clock and by an injected one.
+// Each is explored for a Bucket and for a key of a Keyed, by the default clock and by an injected
+// one.
 var decisions = []scenario{
 	{
 		name: "Allow beside Allow", limit: slow2,
@@ -14,6 +12,18 @@ var decisions = []scenario{
 	{
 		name: "Allow on time", limit: slow1, before: []op{allow(1)},
 		lines: [][]op{{allow(1)}, {step(tick), allow(1)}, {step(tick / 2)}},
+	},
+	{
+		name: "Allow held up between clock and word", limit: slow2, before: []op{allow(1)},
+		lines: [][]op{{allow(1), allow(3)}, {step(tick), allow(1)}},
+	},
+	{
+		name: "Allow held up between clock and word, after a denial", limit: slow2, before: []op{allow(1), allow(2)},
+		lines: [][]op{{allow(1)}, {step(tick), allow(1)}},
+	},
+	{
+		name: "Take held up between clock and word", limit: slow3, before: []op{allow(1)},
+		lines: [][]op{{take(1)}, {step(tick), allow(1)}},
 	},
 	{
 		name: "Allow beside Take", limit: slow2,
@@ -76,7 +86,7 @@ var decisions = []scenario{
 		lines: [][]op{{limit(slow2)}, {allow(2), allow(2)}, {take(1)}},
 	},
 	{
-		name: "a limit, then none", limit: slow1, known: wokenEarly, before: []op{allow(1)},
+		name: "a limit, then none", limit: slow1, before: []op{allow(1)},
 		lines: [][]op{{limit(inf2)}, {allow(1), allow(2)}, {wait(1)}},
 	},
 }
@@ -131,7 +141,7 @@ var waits = []scenario{
 		lines: [][]op{{wait(2)}, {refund(1), refund(1)}},
 	},
 	{
-		name: "Wait, Refund, Allow", limit: slow2, known: wokenEarly, before: []op{allow(2)},
+		name: "Wait, Refund, Allow", limit: slow2, before: []op{allow(2)},
 		lines: [][]op{{wait(1), allow(1)}, {refund(2)}, {allow(1)}},
 	},
 	{
@@ -183,12 +193,36 @@ var waits = []scenario{
 		lines: [][]op{{wait(1), allow(1)}, {step(5 * quick), wait(1)}},
 	},
 	{
+		name: "Allow held up while credit is taken", limit: fast2, before: []op{allow(2)},
+		lines: [][]op{{wait(1), allow(1)}, {step(4 * quick), step(3 * quick), wait(2), wait(1)}},
+	},
+	{
 		name: "credit left and dropped", limit: fast2, before: []op{allow(2)},
 		lines: [][]op{{wait(1), refund(1)}, {step(4 * quick), charge(1)}},
 	},
 	{
 		name: "credit and a change of limit", limit: fast2, before: []op{allow(2)},
 		lines: [][]op{{wait(1)}, {step(4 * quick), wait(2)}, {limit(slow2)}},
+	},
+	{
+		name: "one timer for three", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(1)}, {wait(1)}, {wait(1)}},
+	},
+	{
+		name: "one timer, and one of a waiter's own", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(2)}, {wait(1)}, {step(blink)}},
+	},
+	{
+		name: "one timer, cancel", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{waitCtx(1, 1)}, {wait(1)}, {cancel(1)}},
+	},
+	{
+		name: "one timer, SetLimit", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(1)}, {wait(1)}, {limit(slow2)}},
+	},
+	{
+		name: "one timer, Charge and Refund", limit: rapid2, before: []op{allow(2)},
+		lines: [][]op{{wait(1)}, {charge(2)}, {refund(1)}},
 	},
 	{
 		name: "a stall of a minute", limit: fast2, before: []op{allow(2)},

@@ -28,8 +28,8 @@ var coarse = []custom{
 	{"Wait by the coarse clock", 2, coarseBucket(true)},
 }
 
-// A verdict is the first thing that a scenario's goroutines find wrong. It is not shared as far as the search knows, so a
-// goroutine must not act on it.
+// A verdict is the first thing that a scenario's goroutines find wrong. It is not shared as far as
+// the search knows, so a goroutine must not act on it.
 type verdict struct{ err error }
 
 func (v *verdict) wrong(format string, args ...any) {
@@ -38,8 +38,8 @@ func (v *verdict) wrong(format string, args ...any) {
 	}
 }
 
-// coarseClock has some goroutines read a coarse clock that another one moves. A reading that begins after another has ended is not
-// earlier, and none is ahead of the real time.
+// coarseClock has some goroutines read a coarse clock that another one moves. A reading that begins
+// after another has ended is not earlier, and none is ahead of the real time.
 func coarseClock(readers int, d time.Duration) func(x *explore.Execution) {
 	return func(x *explore.Execution) {
 		c := tokenbucket.NewCoarseClock(resolution)
@@ -69,8 +69,8 @@ func coarseClock(readers int, d time.Duration) func(x *explore.Execution) {
 	}
 }
 
-// coarseBucket has two goroutines take tokens by a coarse clock. They get no more than there are by the real one, and nobody sleeps for
-// good.
+// coarseBucket has two goroutines take tokens by a coarse clock. They get no more than there are by
+// the real one, and nobody sleeps for good.
 func coarseBucket(wait bool) func(x *explore.Execution) {
 	return func(x *explore.Execution) {
 		c := tokenbucket.NewCoarseClock(resolution)

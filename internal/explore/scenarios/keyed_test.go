@@ -173,7 +173,8 @@ func spend(first, last uint64) (ops []op) {
 // high has the first bit set by which the table tells apart the two halves of what it splits.
 const high = uint64(1) << 63
 
-// The table holds 7 keys a group, and is split at 13, since the test builds it with two groups to a segment.
+// The table holds 7 keys a group, and is split at 13, since the test builds it with two groups to a
+// segment.
 var tables = []scenario{
 	{
 		name: "two keys", limit: slow1, keys: []uint64{1, 2},

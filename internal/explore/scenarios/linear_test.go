@@ -5,15 +5,15 @@ import (
 	"math"
 )
 
-// A checker decides whether a history can be explained: whether there is an instant between the beginning and the end of each
-// operation at which it acted on a bucket that has one caller at a time. A wait acts up to three times: it joins the queue, and is served or
-// leaves.
+// A checker decides whether a history can be explained: whether there is an instant between the
+// beginning and the end of each operation at which it acted on a bucket that has one caller at a
+// time. A wait acts up to three times: it joins the queue, and is served or leaves.
 //
-// It follows all explanations at once, event by event. That is the method of Wing and Gong (1993) for histories whose operations can
-// have several steps.
+// It follows all explanations at once, event by event. That is the method of Wing and Gong (1993)
+// for histories whose operations can have several steps.
 //
-// A decision may act as of an earlier instant of the clock, after it began and after the bucket was last changed, because it reads the clock
-// before it changes the word; see docs/concurrency.md.
+// A decision may act as of an earlier instant of the clock, after it began and after the bucket was
+// last changed, because it reads the clock before it changes the word; see docs/concurrency.md.
 type checker struct {
 	h        *history
 	maxQueue int
@@ -23,8 +23,9 @@ type checker struct {
 	began    [mostOps]int64
 	instants []int64
 
-	// stalled is how much the time has moved while somebody could go on, and so how late an alarm of the default clock may be. The bucket
-	// reads that clock, and then sets a timer to a time from now; it cannot know of a stall in between. An injected clock's alarm is never late.
+	// stalled is how much the time has moved while somebody could go on, and so how late an alarm
+	// of the default clock may be. The bucket reads that clock, and then sets a timer to a time
+	// from now; it cannot know of a stall in between. An injected clock's alarm is never late.
 	stalled int64
 	prompt  bool
 }
@@ -83,7 +84,8 @@ func (c *checker) check() error {
 	return nil
 }
 
-// last describes one of the states in which the history could have been before the event without an explanation.
+// last describes one of the states in which the history could have been before the event without an
+// explanation.
 func (c *checker) last() string {
 	for s := range c.states {
 		return fmt.Sprintf("one of %d states before: level %.4f of %v since %d, wrote %d, queue %+v, ops %+v",
@@ -127,7 +129,8 @@ func (c *checker) gone(s *state, i int, now int64) failing {
 	return none
 }
 
-// close adds the states that can come of the ones there are before the next event, at the instant at.
+// close adds the states that can come of the ones there are before the next event, at the instant
+// at.
 func (c *checker) close(at int64) {
 	todo := make([]state, 0, len(c.states))
 	for s := range c.states {

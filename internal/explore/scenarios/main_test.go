@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	everything  = flag.Bool("explore", os.Getenv("EXPLORE") != "", "explore every scenario to its full bound")
+	everything  = flag.Bool("explore", os.Getenv("TOKENBUCKET_EXPLORE") == "full", "explore every scenario to its full bound")
 	preemptions = flag.Int("preemptions", -1, "explore to this number of preemptions, instead of the usual one")
 	schedule    = flag.String("schedule", "", "replay this schedule; use it with -run")
 	unreduced   = flag.Bool("unreduced", false, "explore without reduction, to see what it saves")
@@ -72,10 +72,11 @@ func bound(most int) int {
 	case testing.Short():
 		return 1
 	}
-	return 2
+	return max(most-1, 1)
 }
 
-// search explores a scenario, or replays a schedule of it. known is a fault that it is known to show.
+// search explores a scenario, or replays a schedule of it. known is a fault that it is known to
+// show.
 func search(t *testing.T, most int, known string, setup func(x *explore.Execution)) {
 	t.Helper()
 	s := &explore.Search{Preemptions: bound(most), Reduce: !*unreduced}

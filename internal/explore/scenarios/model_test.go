@@ -7,10 +7,11 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// This file is a bucket for one caller at a time, in exact integers: what the real one has to look like to those who use it at once.
+// This file is a bucket for one caller at a time, in exact integers: what the real one has to look
+// like to those who use it at once.
 //
-// Times are nanoseconds of the virtual time. Tokens are counted in units of 2^-30. The rates of all scenarios are a whole number
-// of units a nanosecond, for which the real bucket is exact too.
+// Times are nanoseconds of the virtual time. Tokens are counted in units of 2^-30. The rates of all
+// scenarios are a whole number of units a nanosecond, for which the real bucket is exact too.
 
 const (
 	token   = int64(1) << 30
@@ -29,13 +30,15 @@ func every(shift uint, burst int) tariff {
 	return tariff{Limit: tokenbucket.Limit{Rate: tokenbucket.Every(1 << shift), Burst: burst}, perNano: token >> shift}
 }
 
-// tariffs are the limits of all scenarios, by number. A token takes 67 ms, 1 ms (so that ten are made within the slack), for good, or no time.
+// tariffs are the limits of all scenarios, by number. A token takes 67 ms, 1 ms (so that ten are
+// made within the slack), 16 us (so that the queue has one timer), for good, or no time.
 var tariffs = []tariff{
 	slow1:  every(26, 1),
 	slow2:  every(26, 2),
 	slow3:  every(26, 3),
 	slower: every(27, 2),
 	fast2:  every(20, 2),
+	rapid2: every(14, 2),
 	fixed2: {Limit: tokenbucket.Limit{Burst: 2}},
 	inf2:   {Limit: tokenbucket.Limit{Rate: tokenbucket.Inf(), Burst: 2}, inf: true},
 }
@@ -46,14 +49,17 @@ const (
 	slow3
 	slower
 	fast2
+	rapid2
 	fixed2
 	inf2
 )
 
-// tick is the time in which a token comes at the slow limits, quick that at the fast one.
+// tick is the time in which a token comes at the slow limits, quick that at the fast one, and blink
+// that at the rapid one.
 const (
 	tick  = time.Duration(1 << 26)
 	quick = time.Duration(1 << 20)
+	blink = time.Duration(1 << 14)
 )
 
 const (
@@ -225,7 +231,8 @@ func (s *state) book(v int64, x place, at int64) int64 {
 	return v + x.n
 }
 
-// due returns the instant at which the lead can be served. It may go in front of reservations that this does not delay.
+// due returns the instant at which the lead can be served. It may go in front of reservations that
+// this does not delay.
 func (s *state) due(t int64) int64 {
 	if s.tariff().inf {
 		return t

@@ -26,7 +26,8 @@ type party struct {
 
 var errJob = errors.New("the job failed")
 
-// job returns a job that fails with err. It checks that no more than most run at once, and that no more have begun than tokens were made.
+// job returns a job that fails with err. It checks that no more than most run at once, and that no
+// more have begun than tokens were made.
 func (p *party) job(err error) func(context.Context) error {
 	return func(context.Context) error {
 		if n := p.running.Add(1); n > p.most {
@@ -60,8 +61,9 @@ func (p *party) check(left float64) error {
 	return p.err
 }
 
-// group returns a scenario of a group whose bucket has eight tokens and never gets more. Each of lines is a goroutine that starts jobs.
-// Another goroutine waits for the jobs once all these are done.
+// group returns a scenario of a group whose bucket has eight tokens and never gets more. Each of
+// lines is a goroutine that starts jobs. Another goroutine waits for the jobs once all these are
+// done.
 func group(concurrency int, lines ...func(g *pace.Group, p *party)) func(x *explore.Execution) {
 	return func(x *explore.Execution) {
 		p := &party{bucket: tokenbucket.New(tokenbucket.Rate{}, 8), most: int64(concurrency)}
@@ -117,7 +119,8 @@ func fails(g *pace.Group, p *party) {
 	}
 }
 
-// groups are the scenarios of pace.Group. Wait may only begin when no more jobs are started, as of an errgroup.
+// groups are the scenarios of pace.Group. Wait may only begin when no more jobs are started, as of
+// an errgroup.
 var groups = []custom{
 	{"Go beside Go, one at a time", 2, group(1, goesOnce, goesOnce)},
 	{"Go beside Go, two at a time", 2, group(2, goes, goesOnce)},
@@ -133,7 +136,8 @@ var groups = []custom{
 	{"Go of keys with room for one", 1, keyedGroup(1, 1, 2, 1, 1)},
 }
 
-// starved is a group of two jobs and one token, which comes late. The job that gets it fails, so the other is not started.
+// starved is a group of two jobs and one token, which comes late. The job that gets it fails, so
+// the other is not started.
 func starved() func(x *explore.Execution) {
 	return func(x *explore.Execution) {
 		p := &party{bucket: tokenbucket.New(tokenbucket.Rate{}, 1), most: 2}

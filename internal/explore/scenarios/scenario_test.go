@@ -9,9 +9,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/explore/twin/context"
 )
 
-// A scenario is a few goroutines that make calls of one bucket, or of the keys of a Keyed. Every run of it is checked against the model: there
-// must be an explanation for all replies, nobody may be asleep who is due, and at the end the bucket has to hold exactly
-// what the model's holds.
+// A scenario is a few goroutines that make calls of one bucket, or of the keys of a Keyed. Every
+// run of it is checked against the model: there must be an explanation for all replies, nobody may
+// be asleep who is due, and at the end the bucket has to hold exactly what the model's holds.
 type scenario struct {
 	name     string
 	limit    int    // a number of tariffs
@@ -110,7 +110,8 @@ func (sc *scenario) usesCtx(i int) bool {
 	return false
 }
 
-// verdicts remembers the histories of a scenario that have been checked, since many schedules lead to the same one.
+// verdicts remembers the histories of a scenario that have been checked, since many schedules lead
+// to the same one.
 type verdicts struct {
 	known map[string]error
 	buf   []byte

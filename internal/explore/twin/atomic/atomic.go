@@ -3,8 +3,8 @@ package atomic
 
 import "github.com/go-tokenbucket/tokenbucket/internal/explore"
 
-// A variable is what all types of this package have in common. Its methods must not be inlined, so that their callers are places in the
-// code under test.
+// A variable is what all types of this package have in common. Its methods must not be inlined, so
+// that their callers are places in the code under test.
 type variable[T comparable] struct {
 	_      noCopy
 	object explore.Object

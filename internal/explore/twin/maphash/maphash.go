@@ -1,5 +1,5 @@
-// Package maphash is the twin of hash/maphash: its hashes are the same in every run, and a scenario can choose them. An integer is its own
-// hash.
+// Package maphash is the twin of hash/maphash: its hashes are the same in every run, and a scenario
+// can choose them. An integer is its own hash.
 package maphash
 
 import (

@@ -1,5 +1,5 @@
-// Package time has the instrumented twins of what package time has to do with the present. The code under test uses the real
-// package for all else.
+// Package time has the instrumented twins of what package time has to do with the present. The code
+// under test uses the real package for all else.
 package time
 
 import (
