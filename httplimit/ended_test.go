@@ -20,9 +20,9 @@ import (
 // endings counts what a server with a remote limiter does with requests that end before they are
 // decided.
 type endings struct {
-	served, failures, refunds atomic.Int32
-	statuses                  chan int
-	running                   sync.WaitGroup
+	served, failures atomic.Int32
+	statuses         chan int
+	running          sync.WaitGroup
 }
 
 // server starts a server whose second limiter never answers. Its first one has tokens, which have

@@ -413,7 +413,7 @@ func TestRequestCancel(t *testing.T) {
 			start := time.Now()
 			time.AfterFunc(500*time.Millisecond, func() { close(cancel) })
 			req := request(t.Context(), "GET", "http://a/", "")
-			req.Cancel = cancel
+			req.Cancel = cancel //nolint:staticcheck // deprecated, and still used
 			_, _, err := ask(t, tr, req)
 			if !errors.Is(err, context.Canceled) || time.Since(start) != 500*time.Millisecond {
 				t.Errorf("%s: %v after %v", name, err, time.Since(start))
