@@ -202,6 +202,23 @@ func TestPeekChangesNothing(t *testing.T) {
 	}
 }
 
+// TestDebtAtNoRate owes more tokens than the levels of a limit of zero and a burst of 1 can say.
+func TestDebtAtNoRate(t *testing.T) {
+	lim := rate.NewLimiter(10, 1)
+	for range 10 {
+		lim.ReserveN(t0, 1)
+	}
+	last := lim.ReserveN(t0, 1)
+	lim.SetLimitAt(t0, 0)
+	if got := lim.TokensAt(t0); got != -10 {
+		t.Errorf("%v tokens at a limit of zero, want -10", got)
+	}
+	lim.SetLimitAt(t0, 10)
+	if got := last.DelayFrom(t0); got != 10*tick {
+		t.Errorf("a delay of %v after the limit is back, want %v", got, 10*tick)
+	}
+}
+
 func TestAllocs(t *testing.T) {
 	rich, poor, none := rate.NewLimiter(1, 1<<30), rate.NewLimiter(0, 1), rate.NewLimiter(rate.Inf, 0)
 	poor.Allow()

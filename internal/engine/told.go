@@ -35,7 +35,12 @@ func (h *Held) PutBack(quanta uint64) {
 // TokensAt returns the balance that the bucket will have at the instant t, less what everybody in the
 // queue is owed. It does not serve anybody, so a shell can ask for any t in a Held at [Past].
 func (h *Held) TokensAt(t int64) float64 {
-	return Moment{p: h.p, t: t, r: h.p.refillAt(t), v: h.forecast()}.Tokens()
+	m := Moment{p: h.p, t: t, r: h.p.refillAt(t), v: h.forecast()}
+	if m.v == maxLevel { // more is owed than a level can say
+		m.v = h.v
+		return m.Tokens() - float64(h.q.owed)
+	}
+	return m.Tokens()
 }
 
 // Retime gives every reservation the earliest instant at which its tokens can be there, in order, and

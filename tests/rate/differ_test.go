@@ -109,7 +109,7 @@ func pause(wait byte) time.Duration {
 // setBurst changes the burst. Rule: without a limit theirs is full a nanosecond later, and ours at
 // once. Rule: in debt a smaller burst cuts what ours has gathered for a reservation, but not theirs.
 func (w *twin) setBurst(burst int) {
-	if burst < w.ours.Burst() && w.theirs.TokensAt(w.now) < 0 {
+	if burst < w.ours.Burst() && w.theirs.TokensAt(w.now) <= w.dust {
 		return
 	}
 	w.note("%v SetBurst(%d)", w.now.UnixNano(), burst)
