@@ -3,12 +3,15 @@ package tokenbucket
 import (
 	"context"
 	"errors"
+	"math/big"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/benbjohnson/clock"
 )
 
 // The default clock's alarms, which the model does not drive: in a bubble timers are never late, so every waiter is to be
@@ -30,7 +33,7 @@ func TestAlarmsServeOnTime(t *testing.T) {
 				for range 200 {
 					n := mixed(r)
 					owed += n
-					at := time.Duration(b.cell.Load().p.when(b.cell.Load().p.quanta(uint64(owed)))) // the bucket's epoch is start
+					at := refillTime(rate, owed) // the bucket's epoch is start
 					all.Go(func() {
 						if err := b.WaitN(t.Context(), n); err != nil {
 							t.Error(err)
@@ -42,14 +45,21 @@ func TestAlarmsServeOnTime(t *testing.T) {
 					synctest.Wait() // it queues
 				}
 				all.Wait()
-				b.mu.Lock()
-				defer b.mu.Unlock()
-				if b.queue.timer != nil || b.queue.lead != nil {
+				b.room.mu.Lock()
+				defer b.room.mu.Unlock()
+				if b.room.alarm.timer != nil || b.room.queue.Front() != nil {
 					t.Error("the timer outlasts the queue")
 				}
 			})
 		})
 	}
+}
+
+// refillTime returns how long it takes until n tokens have been refilled.
+func refillTime(rate Rate, n int) time.Duration {
+	d := new(big.Rat).Quo(big.NewRat(int64(n), 1), rate.perNano())
+	ns := new(big.Int).Add(d.Num(), d.Denom())
+	return time.Duration(ns.Sub(ns, big.NewInt(1)).Quo(ns, d.Denom()).Int64()) // rounded up
 }
 
 // Those who stay are served as if those who left had never come, whoever had the alarm.
@@ -84,8 +94,7 @@ func TestAlarmsOutlastWhoLeaves(t *testing.T) {
 			all.Wait()
 			synctest.Wait()
 			// All that was granted had come by then, and nobody waited for more.
-			p := k.limit.Load()
-			least := time.Duration(p.when(p.quanta(uint64(owed.Load()))))
+			least := refillTime(rate, int(owed.Load()))
 			if got := time.Since(start); got > max(least, leave) {
 				t.Errorf("seed %d: all were served after %v, want at most %v", seed, got, max(least, leave))
 			}
@@ -120,6 +129,38 @@ func TestAlarmsFollowTheLimit(t *testing.T) {
 			if got, want := <-served, time.Duration(i+1)*10*time.Microsecond; got < want || got > want+10 {
 				t.Errorf("waiter %d was served after %v, want %v", i, got, want)
 			}
+		}
+	})
+}
+
+// A jumpyClock moves on just before the first After takes effect.
+type jumpyClock struct {
+	*clock.Mock
+	jump func()
+}
+
+func (c *jumpyClock) After(d time.Duration) <-chan time.Time {
+	jump := c.jump
+	if c.jump = nil; jump != nil {
+		jump()
+	}
+	return c.Mock.After(d)
+}
+
+// A clock that is set while a waiter is about to sleep wakes it in time all the same.
+func TestAlarmsBesideAJump(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &jumpyClock{Mock: clock.NewMock()}
+		c.jump = func() { c.Add(150 * time.Millisecond) }
+		b := New(PerSecond(5), 1, WithClock(c))
+		b.Allow()
+		done := make(chan error, 1)
+		go func() { done <- b.Wait(t.Context()) }()
+		synctest.Wait()
+		c.Add(50 * time.Millisecond)
+		synctest.Wait()
+		if len(done) != 1 {
+			t.Error("not served after 200ms")
 		}
 	})
 }

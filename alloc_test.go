@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"testing"
 	"unsafe"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
 // TestAllocs counts allocations of what nobody waits for.
@@ -51,7 +53,7 @@ func TestAllocs(t *testing.T) {
 func TestSizes(t *testing.T) {
 	type sizes struct{ bucket, cell uintptr }
 	want := map[int]sizes{64: {256, 16}, 32: {200, 16}}[bits.UintSize]
-	if got := (sizes{unsafe.Sizeof(Bucket{}), unsafe.Sizeof(cell{})}); got != want {
+	if got := (sizes{unsafe.Sizeof(Bucket{}), unsafe.Sizeof(engine.Cell{})}); got != want {
 		t.Errorf("a Bucket and a cell have %d bytes, want %d", got, want)
 	}
 }

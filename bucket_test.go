@@ -173,7 +173,7 @@ var scripts = []script{
 		{0, "Take 6", "no, 5 left, retry in never, full in 0s"},
 		{0, "Take max", "no, 5 left, retry in never, full in 0s"},
 		{0, "Allow max", "false"},
-		{0, "Reserve 6", "tokenbucket: waiting for 6: tokenbucket: more tokens asked for than the burst"},
+		{0, "Reserve 6", "tokenbucket: waiting for 6: more tokens asked for than the burst"},
 		{0, "TakeAvailable max", "5"},
 		{0, "Take 6", "no, 0 left, retry in never, full in 500ms"},
 	}},
@@ -243,7 +243,7 @@ var scripts = []script{
 		{0, "Take 0", "ok, 1 left, full in never"},
 		{century, "Take 2", "no, 1 left, retry in never, full in never"},
 		{century, "TakeAvailable 5", "1"},
-		{century, "Reserve", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+		{century, "Reserve", "tokenbucket: waiting for 1: the tokens will never be there"},
 		{century, "Charge 1", ""},
 		{century, "Refund 2", ""},
 		{century, "Tokens", "1"},
@@ -262,7 +262,7 @@ var scripts = []script{
 		{0, "Refund max", ""},
 		{0, "Limit", "0 burst 0"},
 		{0, "Reserve 0", "0s"},
-		{0, "Reserve", "tokenbucket: waiting for 1: tokenbucket: more tokens asked for than the burst"},
+		{0, "Reserve", "tokenbucket: waiting for 1: more tokens asked for than the burst"},
 		{0, "SetLimit 1/24h 3", ""}, // and without any tokens to begin with
 		{0, "Limit", "1/24h burst 3"},
 		{0, "Allow", "false"},
@@ -386,13 +386,13 @@ var scripts = []script{
 		{0, "Take 1", "ok, 1 left, full in never"},
 		{century, "Take 2", "no, 1 left, retry in never, full in never"},
 		{290 * year, "TakeAvailable 2", "1"},
-		{290 * year, "Reserve", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+		{290 * year, "Reserve", "tokenbucket: waiting for 1: the tokens will never be there"},
 	}},
 	{"slower than can be counted, and so held as the zero rate", "1e-28/s 5", []step{
 		{0, "Take 4", "ok, 1 left, full in never"},
 		{century, "Take 2", "no, 1 left, retry in never, full in never"},
 		{290 * year, "TakeAvailable 2", "1"},
-		{290 * year, "Reserve", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+		{290 * year, "Reserve", "tokenbucket: waiting for 1: the tokens will never be there"},
 	}},
 	{"slow for its large burst", "1/2562047h max", []step{
 		{0, "TakeAvailable max", strconv.FormatUint(min(math.MaxInt, 1<<61), 10)},
@@ -641,11 +641,11 @@ func TestResetAfterIsExact(t *testing.T) {
 		clk.set(rand.Int64N(int64(10 * year)))
 		b.Charge(1 + rand.IntN(50))
 		at := clk.now + int64(b.Take(0).ResetAfter)
-		if clk.set(at); b.Tokens() != 50 || b.Take(0).ResetAfter != 0 {
-			t.Errorf("%v tokens a %v: %v of 50 when the bucket should be full", r.n, time.Duration(r.per), b.Tokens())
-		}
 		if clk.set(at - 3); b.Take(0).ResetAfter == 0 {
 			t.Errorf("%v tokens a %v: full 3 ns before ResetAfter is over", r.n, time.Duration(r.per))
+		}
+		if clk.set(at); b.Tokens() != 50 || b.Take(0).ResetAfter != 0 {
+			t.Errorf("%v tokens a %v: %v of 50 when the bucket should be full", r.n, time.Duration(r.per), b.Tokens())
 		}
 	}
 }

@@ -3,7 +3,8 @@ package tokenbucket
 import (
 	"fmt"
 	"reflect"
-	"sync"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
 // hash returns the hash of key. A key without one is a mistake in the calling program.
@@ -48,7 +49,7 @@ func isDynamic[K comparable]() bool {
 func (k *Keyed[K]) entry(h uint64, key K) (*entry[K], *Bucket) {
 	if key != key {
 		p, _ := k.timeline(key)
-		return nil, k.overflow.bucket(0, p.limit, k.source, k.queue)
+		return nil, k.overflow.bucket(0, p, k.source, k.maxWaiters)
 	}
 	if k.limitOf != nil { // not to ask it for a key that is there
 		if e := k.find(h, key); e != nil {
@@ -63,7 +64,7 @@ func (k *Keyed[K]) entry(h uint64, key K) (*entry[K], *Bucket) {
 			k.arm()
 			return e, nil
 		case !stale:
-			return nil, k.overflow.bucket(h, p.limit, k.source, k.queue)
+			return nil, k.overflow.bucket(h, p, k.source, k.maxWaiters)
 		}
 	}
 }
@@ -78,7 +79,7 @@ func (k *Keyed[K]) find(h uint64, key K) *entry[K] {
 
 // insert returns the entry of key, a new one of the timeline p if there is none. It returns nil if there is no room for one
 // more, or, and then stale is true, if p is not in force any more. With force, there is always room.
-func (k *Keyed[K]) insert(h uint64, key K, p *timeline, gen uint64, force bool) (e *entry[K], stale bool) {
+func (k *Keyed[K]) insert(h uint64, key K, p *engine.Timeline, gen uint64, force bool) (e *entry[K], stale bool) {
 	s := k.table.lock(h)
 	defer func() { s.mu.Unlock() }()
 	if e, _, _ := s.find(h, key); e != nil {
@@ -95,60 +96,39 @@ func (k *Keyed[K]) insert(h uint64, key K, p *timeline, gen uint64, force bool) 
 		s = k.table.grow(s, h)
 	}
 	e = k.table.newEntry(p, key)
-	e.word.Store(max(p.birth, p.refillAt(s.evicted)))
+	e.Word.Store(max(k.overflow.startLevel(h, p, &k.source), p.FullLevel(s.evicted)))
 	s.put(h, e)
 	return e, false
 }
 
 // setLimit puts the timeline p in force for key, if it is there.
-func (k *Keyed[K]) setLimit(h uint64, key K, p *timeline) {
+func (k *Keyed[K]) setLimit(h uint64, key K, p *engine.Timeline) {
 	for {
 		s := k.table.lock(h)
 		e, g, slot := s.find(h, key)
-		if e == nil || e.p.limit == p.limit {
+		if e == nil || e.Timeline.Limit() == p.Limit() {
 			s.mu.Unlock()
 			return
 		}
-		w := e.word.Load()
-		if w >= queued {
+		w := e.Word.Load()
+		if w >= engine.Queued {
 			s.mu.Unlock()
 			b := k.open(h, key, e)
 			defer b.exit()
-			b.SetLimit(p.limit)
+			b.SetLimit(limitOf(p.Limit()))
 			return
 		}
 		t := k.source.now()
-		if p.spent(t) {
-			p = newTimeline(p.limit, t)
+		if p.Spent(t) {
+			p = engine.NewTimeline(p.Limit(), t)
 		}
-		if e.word.CompareAndSwap(w, sealed) {
+		if e.Word.CompareAndSwap(w, engine.Sealed) {
 			to := k.table.newEntry(p, key)
-			to.word.Store(p.adopt(e.p, w, t))
+			to.Word.Store(p.Adopt(e.Timeline, w, t))
 			g.slots[slot].Store(to)
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
 	}
-}
-
-// timelines keeps one timeline for each limit, since keys by the million share a few. What it holds is bounded; a limit that
-// it has forgotten merely gets another.
-type timelines struct {
-	mu sync.Mutex
-	m  map[Limit]*timeline
-}
-
-func (ts *timelines) of(l Limit) *timeline {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	p := ts.m[l]
-	if p == nil {
-		if ts.m == nil || len(ts.m) >= 1024 {
-			ts.m = make(map[Limit]*timeline)
-		}
-		p = newTimeline(l, 0)
-		ts.m[l] = p
-	}
-	return p
 }

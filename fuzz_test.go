@@ -94,6 +94,7 @@ func run(t testing.TB, data []byte) {
 	d.b, d.m = tokenbucket.New(s.limit.Rate, s.limit.Burst, opts...), newModel(s, most)
 	d.logf("New(%v, %d) with at most %d waiters", s.limit.Rate, s.limit.Burst, most)
 	d.setClock(int64(data[2]) * 77_777_777_777)
+	d.poke() // the bucket goes by the latest instant that it has read
 	for data = data[3:]; len(data) >= 3; data = data[3:] {
 		d.do(data[0], data[1], data[2])
 	}
@@ -140,7 +141,7 @@ func (d *driver) do(action, arg, step byte) {
 
 // target is the instant a step leads to.
 func (d *driver) target(step byte) int64 {
-	now, ms := d.m.now, int64(time.Millisecond)
+	now, ms := d.m.shown, int64(time.Millisecond)
 	due := now
 	if d.m.firstWaiter() != nil {
 		due = d.m.due(d.m.firstWaiter())
@@ -172,8 +173,8 @@ func (d *driver) span() time.Duration {
 
 func (d *driver) setClock(to int64) {
 	d.collect()
-	if to != d.m.now {
-		d.logf("clock %+v to %v", time.Duration(to-d.m.now), time.Duration(to))
+	if to != d.m.shown {
+		d.logf("clock %+v to %v", time.Duration(to-d.m.shown), time.Duration(to))
 	}
 	d.clk.set(to)
 	d.m.step(to)
@@ -393,7 +394,7 @@ func (d *driver) figures(n int, res tokenbucket.Result) {
 			lo, hi = never, never
 		}
 		d.foretold("RetryAfter", res.RetryAfter, max(lo, d.m.now+1), max(hi, d.m.now+1))
-		d.told = d.m.now
+		d.told = d.m.shown
 		if res.RetryAfter < 50*year {
 			d.told += int64(res.RetryAfter)
 		}
@@ -405,7 +406,7 @@ func (d *driver) figures(n int, res tokenbucket.Result) {
 // foretold compares a span with the instants it should lead to. Past the timeline's end it need only be long.
 func (d *driver) foretold(what string, got time.Duration, lo, hi int64) {
 	far := min(80*year, d.span())
-	from, to := since(lo, d.m.now), since(hi, d.m.now)
+	from, to := d.until(lo), d.until(hi)
 	if since(lo, max(d.m.now, d.m.base)) > far {
 		if got < far-far/10 {
 			d.fail("%s = %v, want far away", what, got)
@@ -420,6 +421,14 @@ func (d *driver) foretold(what string, got time.Duration, lo, hi int64) {
 	if got < from || got > to {
 		d.fail("%s = %v, want %v to %v", what, got, from, to)
 	}
+}
+
+// until is the span until at that the caller is told: none if the instant has been reached.
+func (d *driver) until(at int64) time.Duration {
+	if at <= d.m.now {
+		return 0
+	}
+	return since(at, d.m.shown)
 }
 
 // since is the span from now to at, or never.
@@ -604,10 +613,12 @@ func (d *driver) reserve(arg byte) {
 		return
 	}
 	at := int64(never)
-	if delay := r.Delay(); delay < never-time.Duration(max(0, d.m.now)) {
-		at = d.m.now + int64(delay)
+	if delay := r.Delay(); delay == 0 {
+		at = d.m.now
+	} else if delay < never-time.Duration(max(0, d.m.now)) {
+		at = d.m.shown + int64(delay)
 	}
-	d.logf("ReserveN(%d), delay %v", n, time.Duration(at-d.m.now))
+	d.logf("ReserveN(%d), delay %v", n, d.until(at))
 	if now := at == d.m.now && len(d.m.queue) == 0 || n == 0; now || want == yes {
 		d.agree("ReserveN", n, now || d.m.inf && at == d.m.now, want)
 		d.m.decided(n, true)
@@ -618,7 +629,7 @@ func (d *driver) reserve(arg byte) {
 	if n > d.m.limit.Burst || lo == never || len(d.m.queue) >= d.m.max {
 		d.fail("ReserveN(%d) gave an appointment", n)
 	}
-	d.foretold("ReserveN's delay", time.Duration(at-d.m.now), lo, hi)
+	d.foretold("ReserveN's delay", d.until(at), lo, hi)
 	d.m.decided(n, false)
 	x := &node{n: n, appt: true, at: at, book: &booking{r: r}}
 	x.book.node = x
@@ -633,7 +644,7 @@ func (d *driver) refused(n int, want verdict, hi int64, err error) {
 		ok = n > d.m.limit.Burst
 	case errors.Is(err, tokenbucket.ErrQueueFull):
 		ok = len(d.m.queue) >= d.m.max || d.m.unbearable(n)
-	case errors.Is(err, tokenbucket.ErrDeadline):
+	case errors.Is(err, tokenbucket.ErrNever):
 		ok = since(hi, d.m.base) > 80*year
 	}
 	if !ok || want == yes {
@@ -765,7 +776,7 @@ func (d *driver) wake(byte) {
 func (d *driver) obey(arg byte) {
 	n := d.count(arg)
 	res := d.takeN(n)
-	at := d.m.now + int64(min(res.RetryAfter, 50*year))
+	at := d.m.shown + int64(min(res.RetryAfter, 50*year))
 	if res.Allowed || res.RetryAfter >= 50*year || len(d.m.queue) > 0 || at > d.horizon() {
 		return
 	}

@@ -3,6 +3,7 @@ package tokenbucket
 import (
 	"testing"
 
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 	"go.uber.org/goleak"
 )
 
@@ -11,6 +12,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Word returns what b's word says, for tests outside of the package: two buckets with equal words on the same timeline are
 // in the same state.
 func (b *Bucket) Word() (level uint64, inQueue bool) {
-	w := b.cell.Load().word.Load()
-	return w &^ queued, w >= queued
+	w := b.cell.Load().Word.Load()
+	return w &^ engine.Queued, w >= engine.Queued
 }

@@ -1,152 +1,151 @@
 package tokenbucket
 
-// A hold is a bucket in the hands of somebody who has its lock and has set queued in its word: the word is theirs alone,
-// and stands in v until they release it. Whoever gets a hold finds all served that were due.
+import (
+	"sync"
+	"time"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
+)
+
+// A waitingRoom is the part of a bucket that is used while somebody queues. Its lock also guards the
+// replacement of the bucket's cell.
+type waitingRoom struct {
+	mu         sync.Mutex
+	queue      engine.Waitlist
+	alarm      alarm
+	maxWaiters int // waiters and reservations that may queue; -1: any number
+}
+
+// full reports whether a node of n tokens may not join.
+func (r *waitingRoom) full(n uint64) bool {
+	return r.maxWaiters >= 0 && r.queue.Len() >= r.maxWaiters || !r.queue.HasRoom(n)
+}
+
+// A hold is a bucket in the hands of a goroutine that has its lock and its word, until release.
+// [engine.Held] has the state meanwhile. The goroutine must not call a method of the bucket that locks
+// again.
 type hold struct {
-	*Bucket
-	c *cell
-	p *timeline
-	t int64  // the instant of this hold
-	r uint64 // the refill until t
-	v uint64 // the level
-
-	// credit tells that v, where it is below r, is so because the last waiter was served late: what has been refilled
-	// beyond the burst since its turn is still there for other waiters, within catchUp.
-	credit bool
+	engine.Held
+	b     *Bucket
+	cell  *engine.Cell // whose word was seized
+	shown int64        // the time that the clock shows, which is earlier than Now after a step back
 }
 
-// hold takes the lock and the word, and serves who is due.
+// hold locks the bucket, takes its word, and serves whoever is due. The caller must release it. If
+// user code panics on the way, nothing stays locked.
 func (b *Bucket) hold() hold {
-	b.mu.Lock()
-	c, lingering := b.seize()
-	h := hold{Bucket: b, c: c, p: c.p}
-	h.t = b.source.now() // after the word was seized, so that nobody took a token later than t
-	h.v = c.word.Load() &^ queued
-	if h.p.spent(h.t) {
-		h.replace(h.p.limit)
-	}
-	h.r = h.p.refillAt(h.t)
-	h.credit = lingering && h.queue.head == nil && h.v < h.r && h.r-h.v <= h.p.slack
-	h.settle()
-	return h
+	b.room.mu.Lock()
+	c, w := b.seizeLocked()
+	t, shown := b.readLocked(c, w) // after the word was seized, so that nobody took a token later than t
+	return hold{Held: b.room.queue.Hold(c.Timeline, w, t), b: b, cell: c, shown: shown}
 }
 
-// seize sets queued in the word of the bucket's cell, so that it belongs to the holder of the lock, and tells whether it
-// was set before.
-func (b *Bucket) seize() (c *cell, before bool) {
+// until returns the time until the instant at, by the caller's clock.
+func (h *hold) until(at int64) time.Duration { return until(h.Now(), h.shown, at) }
+
+// holdLive is hold for a goroutine that must not call the user's limit func. It reports false, and
+// nothing is held, if the key of the bucket was evicted.
+func (b *Bucket) holdLive() (hold, bool) {
+	b.room.mu.Lock()
+	c := b.cell.Load()
+	w := engine.Seize(&c.Word)
+	if w == engine.Sealed {
+		b.room.mu.Unlock()
+		return hold{}, false
+	}
+	t, shown := b.readLocked(c, w)
+	return hold{Held: b.room.queue.Hold(c.Timeline, w, t), b: b, cell: c, shown: shown}, true
+}
+
+// holdUnread is hold without reading an injected clock, whose methods may panic: the time is the
+// latest instant that the clock has reached. The bucket must have a queue.
+func (b *Bucket) holdUnread() hold {
+	b.room.mu.Lock()
+	c, w := b.seizeLocked()
+	t := int64(0)
+	if i := b.source.injected; i != nil {
+		t = i.latest.Load()
+	} else {
+		t = b.source.now()
+	}
+	return hold{Held: b.room.queue.Hold(c.Timeline, w, t), b: b, cell: c, shown: t}
+}
+
+// seizeLocked makes the word of the bucket's cell belong to the caller, who must hold the lock, and
+// returns it as it was before.
+func (b *Bucket) seizeLocked() (*engine.Cell, uint64) {
 	for {
 		c := b.cell.Load()
 		if c == nil { // a zero Bucket comes to life; the cell denies everything
-			b.source = newSource(nil)
-			c = &cell{p: &timeline{span: maxRefill}}
-			c.word.Store(queued)
+			b.source, b.room.maxWaiters = newSource(nil), -1
+			c = &engine.Cell{Timeline: engine.NewEmptyTimeline()}
+			c.Word.Store(engine.Queued)
 			b.cell.Store(c)
-			return c, true
+			return c, engine.Queued
 		}
-		switch w := c.word.Load(); {
-		case w == sealed: // only a Keyed evicts cells behind the back of the lock
-			b.cell.Store(b.home.renew())
-		case w >= queued:
-			return c, true
-		case c.word.CompareAndSwap(w, w|queued):
-			return c, false
+		w := engine.Seize(&c.Word)
+		if w != engine.Sealed {
+			return c, w
 		}
+		b.cell.Store(b.renewLocked()) // only a Keyed evicts cells without the lock
 	}
 }
 
-// release gives the word back and unlocks. The word stays with the lock while somebody queues or has left credit.
+// renewLocked asks the home of the bucket for its new cell. It unlocks the bucket if the user's limit
+// func panics.
+func (b *Bucket) renewLocked() *engine.Cell {
+	found := false
+	defer func() {
+		if !found {
+			b.room.mu.Unlock()
+		}
+	}()
+	c := b.home.renew()
+	found = true
+	return c
+}
+
+// readLocked reads the clock while the caller has the lock and the word of c, which was w. If an
+// injected clock panics, the word is given back and the bucket unlocked.
+func (b *Bucket) readLocked(c *engine.Cell, w uint64) (t, shown int64) {
+	if b.source.injected == nil {
+		return b.source.read()
+	}
+	read := false
+	defer func() {
+		if !read {
+			c.Word.Store(w)
+			b.room.mu.Unlock()
+		}
+	}()
+	t, shown = b.source.read()
+	read = true
+	return t, shown
+}
+
+// release wakes those who were served, sees to it that the next one will be, gives the word back and
+// unlocks the bucket.
 func (h *hold) release() {
-	q := &h.queue
-	if q.lead != nil {
-		if due := h.due(); due < q.armed {
-			h.arm(due)
-		}
+	b := h.b
+	b.room.wakeServed()
+	b.setAlarm(h)
+	if h.Timeline() == h.cell.Timeline {
+		h.cell.Word.Store(h.Word())
 	} else {
-		q.disarm()
+		h.publish()
 	}
-	w := h.v
-	if q.head != nil || h.credit && h.v < h.r {
-		w |= queued
-	}
-	h.c.word.Store(w)
-	h.mu.Unlock()
+	b.room.mu.Unlock()
 }
 
-// replace puts the limit l in force from the instant of the hold on, in a new cell that keeps the balance.
-func (h *hold) replace(l Limit) {
-	p := newTimeline(l, max(h.t, h.p.base)) // what a clock that stepped back goes through again is not earned again
-	h.v = p.adopt(h.p, h.v, h.t)
-	var c *cell
-	if h.home == nil {
-		c = &cell{p: p}
-		c.word.Store(h.v | queued)
+// publish replaces the cell by one on the new timeline.
+func (h *hold) publish() {
+	var c *engine.Cell
+	if home := h.b.home; home != nil {
+		c = home.install(h.Timeline(), h.Word())
 	} else {
-		c = h.home.install(p, h.v|queued)
+		c = &engine.Cell{Timeline: h.Timeline()}
+		c.Word.Store(h.Word())
 	}
-	h.cell.Store(c)
-	h.c.word.Store(sealed)
-	h.c, h.p, h.r = c, p, 0
-	h.disturbPlan()
+	h.b.cell.Store(c)
+	h.cell.Word.Store(engine.Sealed)
 }
-
-// setLimit is SetLimit. Who asks for more than the new burst can't be served any more.
-func (h *hold) setLimit(l Limit) {
-	if l == h.p.limit {
-		return
-	}
-	h.replace(l)
-	h.credit = false
-	h.disturb()
-	if h.p.span != 0 {
-		for x := h.queue.head; x != nil; {
-			next := x.next
-			if x.wake != nil && x.n > h.p.most() {
-				h.queue.remove(x, oversized)
-			}
-			x = next
-		}
-	}
-	h.settle()
-}
-
-// take is cell.take for the holder: nobody overtakes those who queue.
-func (h *hold) take(least, most uint64) (uint64, moment, outcome) {
-	how := granted
-	switch {
-	case h.p.span == 0:
-		return most, h.moment(), granted
-	case h.queue.head != nil:
-		if least > 0 {
-			how = denied
-		}
-		return 0, h.moment(), how
-	}
-	v := max(h.v, h.r)
-	n := min(most, h.p.tokens(h.r, v))
-	if n < least {
-		return 0, h.moment(), denied
-	}
-	if n > 0 {
-		h.v, h.credit = v+n<<h.p.frac, false
-	}
-	return n, h.moment(), granted
-}
-
-// add puts n tokens back, or charges them.
-func (h *hold) add(n uint64, charge bool) {
-	if h.p.span == 0 {
-		return
-	}
-	h.v, h.credit = h.p.moved(max(h.v, h.r), h.r, n, charge), false
-	h.disturb()
-	h.settle()
-}
-
-// disturb notes that appointments may have to be kept later than was foreseen.
-func (h *hold) disturb() {
-	h.disturbPlan()
-	h.queue.disturbed = h.queue.booked > 0
-}
-
-// disturbPlan notes that the level after the last one in the queue has to be foreseen anew.
-func (h *hold) disturbPlan() { h.queue.planned, h.queue.loose = false, h.queue.booked > 0 }

@@ -3,6 +3,8 @@ package tokenbucket
 import (
 	"reflect"
 	"unsafe"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
 // A key that is a string is copied into the memory of its entry. So a look-up has to wait for two places in memory, the
@@ -34,15 +36,15 @@ type (
 )
 
 // newEntry returns an entry for key, whose level is to be set.
-func (t *table[K]) newEntry(p *timeline, key K) *entry[K] {
+func (t *table[K]) newEntry(p *engine.Timeline, key K) *entry[K] {
 	if !t.text {
-		return &entry[K]{cell: cell{p: p}, key: key}
+		return &entry[K]{Cell: engine.Cell{Timeline: p}, key: key}
 	}
 	text := *(*string)(unsafe.Pointer(&key)) // K is a kind of string
 	e, room := roomFor[K](len(text))
 	copy(room, text)
 	*(*string)(unsafe.Pointer(&e.key)) = unsafe.String(unsafe.SliceData(room), len(text)) // never changed again
-	e.p = p
+	e.Timeline = p
 	return e
 }
 

@@ -7,6 +7,9 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
 // Keyed is a bucket for each key: a client, a host, a user. A key that has not been seen has a full bucket, and takes no
@@ -31,15 +34,15 @@ import (
 // Create one with [NewKeyed] or [NewKeyedFunc]; the zero Keyed must not be used, nor may a Keyed be copied. All methods may
 // be called by any number of goroutines at once. They do what those of [Bucket] do, to the bucket of key.
 type Keyed[K comparable] struct {
-	source   source
-	table    table[K]
-	maxKeys  int64
-	dynamic  bool        // a key may hold a value that has no hash
-	refusing atomic.Bool // set for good by the first denial; see Bucket.refusing
-	queue    queue       // the pattern for the queues of the keys
+	source     source
+	table      table[K]
+	maxKeys    int64
+	dynamic    bool        // a key may hold a value that has no hash
+	refusing   atomic.Bool // set for good by the first denial; see Bucket.refusing
+	maxWaiters int         // that may queue for each key; -1: any number
 
 	// Of a NewKeyed map the limit is limit; of a NewKeyedFunc map limitOf tells it, and gen counts the calls of Refresh.
-	limit     atomic.Pointer[timeline]
+	limit     atomic.Pointer[engine.Timeline]
 	limitOf   func(K) Limit
 	gen       atomic.Uint64
 	timelines timelines
@@ -55,7 +58,7 @@ func NewKeyed[K comparable](rate Rate, burst int, opts ...KeyedOption) *Keyed[K]
 	l := Limit{Rate: rate, Burst: burst}
 	mustBeValid("NewKeyed", l)
 	k := newKeyed[K](opts)
-	k.limit.Store(newTimeline(l, 0))
+	k.limit.Store(newTimeline(l))
 	k.overflow.limit = &k.limit
 	return k
 }
@@ -81,7 +84,7 @@ func newKeyed[K comparable](opts []KeyedOption) *Keyed[K] {
 	if s.maxKeys < 0 {
 		k.maxKeys = math.MaxInt64
 	}
-	k.queue = s.queue()
+	k.maxWaiters = s.maxWaiters
 	k.table.init()
 	return k
 }
@@ -94,70 +97,90 @@ func (k *Keyed[K]) AllowN(key K, n int) bool {
 	// A short cut for keys that are found at a glance, and that nobody queues for: it saves a sixth of what decide takes.
 	if !k.dynamic {
 		if e := k.table.glance(k.table.hash(key), key); e != nil {
-			if how := e.try(&k.source, n, k.refusing.Load()); how <= granted {
-				return how == granted
+			if how := k.try(e, n); how <= engine.Granted {
+				return how == engine.Granted
 			}
 		}
 	}
-	return k.decide(key, n)
+	return k.allowSlow(key, n)
 }
 
-// decide is AllowN without its short cut.
-func (k *Keyed[K]) decide(key K, n int) bool {
+// try is the clock and the common case of source.take on the word of e, as in [Bucket.AllowN].
+func (k *Keyed[K]) try(e *entry[K], n int) engine.Outcome {
+	first := engine.Sealed
+	if k.refusing.Load() {
+		first = e.Word.Load()
+	}
+	var t int64
+	if k.source.injected == nil {
+		t = int64(time.Since(k.source.epoch))
+	} else {
+		t = k.source.injected.now()
+	}
+	refill, need := e.Timeline.Ask(t, n)
+	return e.Timeline.Grant(&e.Word, first, refill, need)
+}
+
+// allowSlow is AllowN for every case.
+func (k *Keyed[K]) allowSlow(key K, n int) bool {
 	mustCount("AllowN", n)
 	if n == 0 {
 		return true
 	}
-	_, _, how := k.take(key, uint64(n), uint64(n), false)
-	if how != granted && !k.refusing.Load() {
+	var d decision
+	k.take(key, engine.Want{Least: uint64(n), Most: uint64(n)}, &d)
+	if d.outcome != engine.Granted && !k.refusing.Load() {
 		k.refusing.Store(true)
 	}
-	return how == granted
+	return d.outcome == engine.Granted
 }
 
 // Take takes n tokens of key or nothing, and tells all it knows. See [Bucket.Take].
 func (k *Keyed[K]) Take(key K, n int) Result {
 	mustCount("Take", n)
-	_, m, how := k.take(key, uint64(n), uint64(n), true)
-	return m.result(n, how == granted || n == 0)
+	var d decision
+	k.take(key, engine.Want{Least: uint64(n), Most: uint64(n), Exact: true}, &d)
+	return d.result(n, d.outcome == engine.Granted || n == 0)
 }
 
 // TakeAvailable takes n tokens of key, or as many as there are. See [Bucket.TakeAvailable].
 func (k *Keyed[K]) TakeAvailable(key K, n int) int {
 	mustCount("TakeAvailable", n)
-	took, _, _ := k.take(key, 0, uint64(n), false)
-	return int(took)
+	var d decision
+	k.take(key, engine.Want{Most: uint64(n)}, &d)
+	return int(d.took)
 }
 
 // take is cell.take on the cell of key. It looks the key up before it reads the clock, and again, with a new reading,
 // whenever the cell has been evicted meanwhile: a bucket that begins full at a stale instant would be richer than the one
 // that was dropped.
-func (k *Keyed[K]) take(key K, least, most uint64, figures bool) (uint64, moment, outcome) {
+func (k *Keyed[K]) take(key K, want engine.Want, d *decision) {
 	h := k.hash(key)
 	if e := k.table.get(h, key); e != nil {
-		n, m, how := e.take(&k.source, least, most, figures)
-		if how == granted || how == denied || how == dry && !figures {
-			return n, m, how
+		if k.source.take(&e.Cell, want, d); d.final(want) {
+			return
 		}
 	}
-	return k.takeSlow(h, key, least, most, figures)
+	k.takeSlow(h, key, want, d)
 }
 
 // takeSlow is take for a key that is new, that is waited for or that has to share.
-func (k *Keyed[K]) takeSlow(h uint64, key K, least, most uint64, figures bool) (uint64, moment, outcome) {
+func (k *Keyed[K]) takeSlow(h uint64, key K, want engine.Want, d *decision) {
 	for {
 		e, b := k.entry(h, key)
 		if b != nil {
-			return b.take(least, most, figures)
+			b.take(want, d)
+			return
 		}
-		n, m, how := e.take(&k.source, least, most, figures)
+		k.source.take(&e.Cell, want, d)
 		switch {
-		case how == granted, how == denied, how == dry && !figures:
-			return n, m, how
-		case how != dead:
+		case d.final(want):
+			return
+		case d.outcome != engine.Dead:
 			b := k.open(h, key, e)
 			defer b.exit()
-			return b.take(least, most, figures)
+			b.take(want, d)
+			return
 		}
 	}
 }
@@ -204,15 +227,14 @@ func (k *Keyed[K]) takeNow(h uint64, key K, n uint64) bool {
 	if e == nil {
 		return false
 	}
-	_, _, how := e.take(&k.source, n, n, false)
-	return how == granted
+	return k.source.grant(&e.Cell, n)
 }
 
 // Refund puts back n tokens of key. See [Bucket.Refund].
 func (k *Keyed[K]) Refund(key K, n int) {
 	mustCount("Refund", n)
 	h := k.hash(key)
-	if e := k.table.get(h, key); e != nil && e.add(&k.source, uint64(n), false) == granted {
+	if e := k.table.get(h, key); e != nil && k.source.move(&e.Cell, refund, uint64(n)) == engine.Granted {
 		return
 	}
 	if k.bornFull(k.source.now()) {
@@ -228,7 +250,7 @@ func (k *Keyed[K]) Refund(key K, n int) {
 func (k *Keyed[K]) Charge(key K, n int) {
 	mustCount("Charge", n)
 	h := k.hash(key)
-	if e := k.table.get(h, key); e != nil && e.add(&k.source, uint64(n), true) == granted {
+	if e := k.table.get(h, key); e != nil && k.source.move(&e.Cell, charge, uint64(n)) == engine.Granted {
 		return
 	}
 	b, exit := k.bucket(h, key)
@@ -240,15 +262,15 @@ func (k *Keyed[K]) Charge(key K, n int) {
 func (k *Keyed[K]) Tokens(key K) float64 {
 	h := k.hash(key)
 	if e := k.table.get(h, key); e != nil {
-		if m, how := e.look(&k.source); how == granted {
-			return m.tokens()
+		if m, how := k.source.look(&e.Cell); how == engine.Granted {
+			return m.Tokens()
 		}
 	}
 	tokens := math.NaN()
 	k.peek(h, key, func(b *Bucket) { tokens = b.Tokens() })
 	if math.IsNaN(tokens) {
 		p, _ := k.timeline(key)
-		return moment{p: p, t: k.source.now(), v: p.birth}.tokens()
+		return p.NewMoment(k.source.now()).Tokens()
 	}
 	return tokens
 }
@@ -262,10 +284,10 @@ func (k *Keyed[K]) Waiting(key K) (n int) {
 // Limit returns the limit of key: the one in force, or the one that it would get if it came now.
 func (k *Keyed[K]) Limit(key K) Limit {
 	if e := k.table.get(k.hash(key), key); e != nil {
-		return e.p.limit
+		return limitOf(e.Timeline.Limit())
 	}
 	p, _ := k.timeline(key)
-	return p.limit
+	return limitOf(p.Limit())
 }
 
 // Len returns how many keys have a bucket of their own now. Those that are full and not yet dropped count.
@@ -282,18 +304,18 @@ func (k *Keyed[K]) Delete(key K) {
 			s.mu.Unlock()
 			return
 		}
-		if w := e.word.Load(); w >= queued {
+		if w := e.Word.Load(); w >= engine.Queued {
 			s.mu.Unlock()
 			b := k.open(h, key, e)
 			defer b.exit()
 			b.reset()
 			return
 		} else if t := k.source.now(); !k.bornFull(t) { // a new bucket might be poorer than this one
-			if e.word.CompareAndSwap(w, e.p.refillAt(t)) {
+			if e.Word.CompareAndSwap(w, e.Timeline.FullLevel(t)) {
 				s.mu.Unlock()
 				return
 			}
-		} else if e.word.CompareAndSwap(w, sealed) {
+		} else if e.Word.CompareAndSwap(w, engine.Sealed) {
 			s.remove(h, g, slot)
 			k.table.count.Add(-1)
 			s.mu.Unlock()
@@ -337,7 +359,7 @@ func (k *Keyed[K]) SetLimit(l Limit) {
 	}
 	k.changing.Lock()
 	defer k.changing.Unlock()
-	p := k.limit.Load().after(l, k.source.now())
+	p := k.limit.Load().After(l.plain(), k.source.now())
 	k.limit.Store(p)
 	k.overflow.setLimit(l)
 	k.each(func(h uint64, key K) { k.setLimit(h, key, p) })
@@ -374,7 +396,7 @@ func (k *Keyed[K]) each(f func(h uint64, key K)) {
 }
 
 // timeline returns the timeline of a new key, and the generation that it belongs to.
-func (k *Keyed[K]) timeline(key K) (*timeline, uint64) {
+func (k *Keyed[K]) timeline(key K) (*engine.Timeline, uint64) {
 	if k.limitOf == nil {
 		return k.limit.Load(), 0
 	}

@@ -127,7 +127,7 @@ func TestKeyedWait(t *testing.T) {
 // plainBucket returns a bucket of k's limit that no map drops.
 func plainBucket[K comparable](k *Keyed[K]) *Bucket {
 	b := new(Bucket)
-	b.init(k.limit.Load(), k.source, k.queue)
+	b.init(k.limit.Load(), k.source, k.maxWaiters)
 	return b
 }
 
@@ -414,7 +414,7 @@ func TestKeyedStress(t *testing.T) {
 				}
 			}
 			for i := 0; k.Len() > 0 && i < 10; i++ {
-				time.Sleep(catchUp) // what was granted late is remembered for as long
+				time.Sleep(10 * time.Millisecond) // what was granted late is remembered for as long
 				k.Evict()
 			}
 			if k.Len() != 0 {

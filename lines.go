@@ -1,6 +1,10 @@
 package tokenbucket
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
+)
 
 // A line is the bucket of a key that somebody queues for, or is about to. It shares the word of the key's cell with those
 // who know nothing of it, and adds what a cell has no room for: the lock and the queue. It exists while somebody has it
@@ -31,8 +35,8 @@ func (k *Keyed[K]) open(h uint64, key K, e *entry[K]) *line[K] {
 	b := s.m[key]
 	if b == nil {
 		b = &line[K]{k: k, h: h, key: key}
-		b.source, b.queue, b.home = k.source, k.queue, b
-		b.cell.Store(&e.cell)
+		b.source, b.room.maxWaiters, b.home = k.source, k.maxWaiters, b
+		b.cell.Store(&e.Cell)
 		if s.m == nil {
 			s.m = make(map[K]*line[K])
 		}
@@ -60,7 +64,7 @@ func (b *line[K]) exit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.open--
-	if b.open > 0 || b.queue.head != nil {
+	if b.open > 0 || !b.room.queue.Empty() {
 		return // the queue is at rest: it only changes while the line is open
 	}
 	delete(s.m, b.key)
@@ -70,42 +74,33 @@ func (b *line[K]) exit() {
 }
 
 // renew finds the key's cell after the last one was evicted. It makes room even where there is none, for one who holds the
-// line open; the key is as full as any new one. The line's lock is held, and let go of if the user's func panics.
-func (b *line[K]) renew() *cell {
-	found := false
-	defer func() {
-		if !found {
-			b.mu.Unlock()
-		}
-	}()
+// line open; the key is as full as any new one.
+func (b *line[K]) renew() *engine.Cell {
 	for {
 		p, gen := b.k.timeline(b.key)
 		if e, _ := b.k.insert(b.h, b.key, p, gen, true); e != nil {
 			b.k.arm()
-			found = true
-			return &e.cell
+			return &e.Cell
 		}
 	}
 }
 
 // install puts a new cell in the place of the key's, which is in the hands of the line's holder and so cannot be evicted.
-func (b *line[K]) install(p *timeline, word uint64) *cell {
+func (b *line[K]) install(p *engine.Timeline, word uint64) *engine.Cell {
 	s := b.k.table.lock(b.h)
 	defer s.mu.Unlock()
 	_, g, slot := s.find(b.h, b.key)
 	e := b.k.table.newEntry(p, b.key)
-	e.word.Store(word)
+	e.Word.Store(word)
 	g.slots[slot].Store(e)
-	return &e.cell
+	return &e.Cell
 }
 
 // reset fills the bucket.
 func (b *line[K]) reset() {
 	h := b.hold()
-	h.v, h.credit = min(h.v, h.r), false
-	h.disturbPlan()
-	h.settle()
-	h.release()
+	defer h.release()
+	h.Fill()
 }
 
 // bucket returns the bucket of key, whatever it takes, and what to call when done with it.
@@ -132,7 +127,7 @@ func (k *Keyed[K]) peek(h uint64, key K, f func(b *Bucket)) {
 		return
 	}
 	p, _ := k.timeline(key)
-	if x := k.overflow.find(p.limit); x != nil {
-		f(&x.buckets[h%overflowBuckets])
+	if b := k.overflow.find(h, p.Limit()); b != nil {
+		f(b)
 	}
 }

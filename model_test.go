@@ -104,17 +104,16 @@ type node struct {
 
 type model struct {
 	spec
-	r, b     *big.Rat // tokens a nanosecond, burst
-	q        *big.Rat // the quantum, in tokens
-	aligned  bool     // a nanosecond's refill is a dyadic number, so the multiplier is exact
-	base     int64    // when this limit came into force
-	now      int64
-	latest   int64 // the greatest now
-	backward bool  // the clock has stepped back since base
-	v        interval
-	credit   credit
-	queue    []*node
-	max      int // most nodes in the queue
+	r, b    *big.Rat // tokens a nanosecond, burst
+	q       *big.Rat // the quantum, in tokens
+	aligned bool     // a nanosecond's refill is a dyadic number, so the multiplier is exact
+	base    int64    // when this limit came into force
+	now     int64
+	shown   int64 // what the clock shows; now is the latest instant that it has reached
+	v       interval
+	credit  credit
+	queue   []*node
+	max     int // most nodes in the queue
 }
 
 func newModel(s spec, maxNodes int) *model {
@@ -130,7 +129,7 @@ func (m *model) adopt(s spec) {
 	m.b = rat(int64(s.limit.Burst))
 	m.r = big.NewRat(s.num, s.per)
 	m.q = quantum(s)
-	m.base, m.latest, m.backward = max(m.now, m.base), m.now, false
+	m.base = m.now
 	d := mul(m.r, new(big.Rat).Inv(m.q)).Denom()
 	m.aligned = new(big.Int).And(d, new(big.Int).Sub(d, big.NewInt(1))).Sign() == 0
 }
@@ -153,10 +152,7 @@ func quantum(s spec) *big.Rat {
 	return q
 }
 
-func (m *model) step(now int64) {
-	m.backward = m.backward || now < m.latest
-	m.now, m.latest = now, max(now, m.latest)
-}
+func (m *model) step(to int64) { m.shown, m.now = to, max(to, m.now) }
 
 func (m *model) refill(t int64) *big.Rat {
 	if m.inf || t <= m.base {
@@ -172,7 +168,7 @@ func (m *model) eps() *big.Rat {
 	if m.aligned {
 		return new(big.Rat)
 	}
-	return mul(m.refill(m.latest), big.NewRat(1, 1<<62))
+	return mul(m.refill(m.now), big.NewRat(1, 1<<62))
 }
 
 // early is the deficit that rounding can hide.
@@ -193,29 +189,21 @@ func (m *model) instant(x *big.Rat) int64 {
 	return m.base + d.Int64()
 }
 
-// late is what rounding can cost: nothing, unless the clock has been further on than it is.
-func (m *model) late() *big.Rat {
-	if m.backward {
-		return m.eps()
-	}
-	return new(big.Rat)
-}
-
 // instants is when n more than v will be there, with room for most.
 func (m *model) instants(v interval, n int, most *big.Rat) (lo, hi int64) {
 	v = v.plus(n)
 	least := sub(v.lo, most)
 	if !m.aligned { // the multiplier runs ahead until then
-		least = sub(least, mul(later(least, m.refill(m.latest)), big.NewRat(1, 1<<62)))
+		least = sub(least, mul(later(least, m.refill(m.now)), big.NewRat(1, 1<<62)))
 	}
-	return m.instant(sub(least, m.q)), m.instant(add(sub(v.hi, most), m.late()))
+	return m.instant(sub(least, m.q)), m.instant(sub(v.hi, most))
 }
 
 // compare tells whether v <= refill(t)+most.
 func (m *model) compare(v interval, t int64, most *big.Rat) verdict {
 	room := add(m.refill(t), most)
 	switch {
-	case m.inf || !less(room, add(v.hi, m.late())):
+	case m.inf || !less(room, v.hi):
 		return yes
 	case !less(v.lo, add(room, m.early())):
 		return no

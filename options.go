@@ -22,9 +22,6 @@ type settings struct {
 
 func defaults() settings { return settings{maxWaiters: -1, maxKeys: -1} }
 
-// queue returns an empty queue of the settings.
-func (s settings) queue() queue { return queue{bounded: s.maxWaiters >= 0, most: s.maxWaiters} }
-
 type (
 	option      func(*settings)
 	keyedOption func(*settings)

@@ -1,25 +1,31 @@
 package tokenbucket
 
-import "time"
+import (
+	"time"
 
-// A Reservation is an appointment with a [Bucket]: its tokens are there after Delay, and nobody who comes later gets them
-// before. Once that time has come they are taken, whether its owner acts or not.
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
+)
+
+// A Reservation is a place in the queue of a [Bucket] with an instant at which its tokens are taken,
+// whether its owner acts or not. Nobody who comes later gets them before. Its owner waits for
+// [Reservation.Delay] and then acts.
 //
-// All its methods may be called by any number of goroutines at once.
+// The zero Reservation is one whose tokens were there at once. All methods are safe for concurrent
+// use. A Reservation must not be copied.
 type Reservation struct {
-	b *Bucket // nil: served at once
-	x *node
+	b *Bucket      // nil: granted at once
+	x *engine.Node // in the queue of b, or once it was
 }
 
-// Reserve makes an appointment for one token. See [Bucket.ReserveN].
+// Reserve reserves one token. See [Bucket.ReserveN].
 func (b *Bucket) Reserve() (*Reservation, error) { return b.ReserveN(1) }
 
-// ReserveN makes an appointment for n tokens, behind all who wait already, and returns at once. The caller is to wait for
+// ReserveN reserves n tokens, behind all who wait already, and returns at once. The caller waits for
 // Delay before it acts.
 //
-// An error is a [*WaitError] and means that nothing was taken. It wraps [ErrExceedsBurst] if n is more than the burst,
-// [ErrQueueFull] if [WithMaxWaiters] says so, or [ErrDeadline] with a Delay of [Never] if the time cannot be told, because
-// the rate is zero or the appointment would be centuries away.
+// An error is a [*WaitError] and means that nothing was taken. It wraps [ErrExceedsBurst] if n is more
+// than the burst, [ErrQueueFull] if [WithMaxWaiters] admits no more, or [ErrNever] if the tokens will
+// never be there, because the rate is zero or the instant is centuries away.
 func (b *Bucket) ReserveN(n int) (*Reservation, error) {
 	mustCount("ReserveN", n)
 	if n == 0 || b.takeNow(uint64(n)) {
@@ -30,65 +36,54 @@ func (b *Bucket) ReserveN(n int) (*Reservation, error) {
 	}
 	h := b.hold()
 	defer h.release()
-	return h.reserve(n)
+	return b.reserve(&h, n)
 }
 
-func (h *hold) reserve(n int) (*Reservation, error) {
+func (b *Bucket) reserve(h *hold, n int) (*Reservation, error) {
 	need := uint64(n)
-	if _, _, how := h.take(need, need); how == granted {
+	if _, _, how := h.Take(engine.Want{Least: need, Most: need}); how == engine.Granted {
 		return &Reservation{}, nil
 	}
-	if need > h.p.most() {
+	if h.Timeline().Exceeds(need) {
 		return nil, &WaitError{N: n, Delay: Never, Err: ErrExceedsBurst}
 	}
-	at := h.moment().turn(need)
-	delay := between(h.t, at)
+	at := h.ReserveAt(need)
 	switch {
-	case delay == Never:
-		return nil, &WaitError{N: n, Delay: Never, Err: ErrDeadline}
-	case h.queue.full(need):
-		return nil, &WaitError{N: n, Delay: delay, Err: ErrQueueFull}
+	case at == engine.Forever:
+		return nil, &WaitError{N: n, Delay: Never, Err: ErrNever}
+	case b.room.full(need):
+		return nil, &WaitError{N: n, Delay: h.until(at), Err: ErrQueueFull}
 	}
-	x := &node{n: need, at: at}
-	h.join(x)
-	return &Reservation{b: h.Bucket, x: x}, nil
+	x := &engine.Node{N: need, At: at}
+	h.Join(x)
+	return &Reservation{b: b, x: x}, nil
 }
 
-// Delay returns how long it is until the reserved tokens are there: 0 if they are, [Never] once the reservation has been
-// cancelled. It does not grow, however many leave the queue or join it, unless tokens are charged, the limit is lowered, or
-// a waiter in front was served more than 10 ms late; who needs to be strict asks again after sleeping.
+// Delay returns how long it is until the reserved tokens are taken: 0 if they are, [Never] once the
+// reservation has been cancelled.
+//
+// The instant does not move away, however many leave the queue or join it, unless tokens are charged,
+// the limit is lowered, or a waiter in front was served more than 10 ms late. A caller that must be
+// strict asks again after sleeping.
 func (r *Reservation) Delay() time.Duration {
-	d := time.Duration(0)
-	r.visit(func(h *hold) { d = h.delay(r.x) })
-	if r.x != nil && r.x.state.Load() == abandoned {
+	var d time.Duration
+	r.visit(func(h *hold) { d = h.until(h.GrantAt(r.x)) })
+	if r.x != nil && r.x.State() == engine.Abandoned {
 		return Never
 	}
 	return d
 }
 
-// delay returns how long the appointment x is away.
-func (h *hold) delay(x *node) time.Duration {
-	at := x.at
-	if h.queue.disturbed {
-		at = max(at, h.p.bookable(h.foresee(x), x))
-	}
-	return between(h.t, at)
-}
-
-// Cancel gives the appointment up, so that those behind who wait may move forward. Later reservations keep their times. It
-// does nothing once the time has come: the tokens are taken then, and if they were not used, [Bucket.Refund] puts them
-// back. Cancelling twice is like cancelling once.
+// Cancel gives the reservation up, so that waiters behind it may move forward. Later reservations keep
+// their times. Cancel does nothing once the instant has come: the tokens are taken then, and
+// [Bucket.Refund] puts them back if they were not used. Cancelling twice is like cancelling once.
 func (r *Reservation) Cancel() {
-	r.visit(func(h *hold) {
-		h.queue.remove(r.x, abandoned)
-		h.disturbPlan()
-		h.settle()
-	})
+	r.visit(func(h *hold) { h.Leave(r.x) })
 }
 
-// visit calls f with a hold of the bucket, if the appointment is still in its queue.
+// visit calls f with a hold of the bucket, if the reservation is still in its queue.
 func (r *Reservation) visit(f func(*hold)) {
-	if r.b == nil || r.x.state.Load() != inQueue {
+	if r.b == nil || r.x.State() != engine.Waiting {
 		return
 	}
 	if home := r.b.home; home != nil {
@@ -99,7 +94,7 @@ func (r *Reservation) visit(f func(*hold)) {
 	}
 	h := r.b.hold()
 	defer h.release()
-	if r.x.state.Load() == inQueue {
+	if r.x.State() == engine.Waiting {
 		f(&h)
 	}
 }

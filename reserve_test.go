@@ -191,7 +191,7 @@ var reserveScripts = []script{
 	}},
 	{"at the zero rate", "0 2", []step{
 		{0, "Reserve 2", "0s"},
-		{0, "Reserve 1", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+		{0, "Reserve 1", "tokenbucket: waiting for 1: the tokens will never be there"},
 		{0, "Refund 1", ""},
 		{0, "Reserve 1", "0s"},
 	}},
@@ -200,7 +200,7 @@ var reserveScripts = []script{
 		{0, "Reserve 1", "1051200h0m0s"},
 		{0, "Charge 120", ""},
 		{0, "Delay 0", "never"}, // or as good as
-		{0, "Reserve 1", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+		{0, "Reserve 1", "tokenbucket: waiting for 1: the tokens will never be there"},
 		{0, "Cancel 0", ""},
 	}},
 	{"an end of time", "10/s 2", []step{
@@ -208,7 +208,7 @@ var reserveScripts = []script{
 		{0, "Reserve 2", "200ms"},
 		{never, "Delay 0", "0s"},
 		{never, "Charge 2", ""},
-		{never, "Reserve 1", "tokenbucket: waiting for 1: tokenbucket: the turn would come after the deadline"},
+		{never, "Reserve 1", "tokenbucket: waiting for 1: the tokens will never be there"},
 	}},
 }
 
@@ -219,7 +219,7 @@ func TestReserve(t *testing.T) {
 	script{"a queue of one", "10/s 2", []step{
 		{0, "Charge 2", ""},
 		{0, "Reserve 2", "200ms"},
-		{0, "Reserve 1", "tokenbucket: waiting for 1, due in 300ms: tokenbucket: too many waiters"},
+		{0, "Reserve 1", "tokenbucket: waiting for 1, due in 300ms: too many waiters"},
 		{0, "Tokens", "-2"},
 		{0, "Cancel 0", ""},
 		{0, "Reserve 1", "100ms"},
@@ -227,7 +227,7 @@ func TestReserve(t *testing.T) {
 	}}.run(t, tokenbucket.WithMaxWaiters(1))
 	script{"no queue", "10/s 2", []step{
 		{0, "Reserve 2", "0s"},
-		{0, "Reserve 1", "tokenbucket: waiting for 1, due in 100ms: tokenbucket: too many waiters"},
+		{0, "Reserve 1", "tokenbucket: waiting for 1, due in 100ms: too many waiters"},
 		{100 * ms, "Reserve 1", "0s"},
 	}}.run(t, tokenbucket.WithMaxWaiters(0))
 }
@@ -240,7 +240,7 @@ func TestReserveErrors(t *testing.T) {
 		is    error
 	}{
 		{drained("10/s 2", tokenbucket.WithClock(newFakeClock())), 3, tokenbucket.Never, tokenbucket.ErrExceedsBurst},
-		{drained("0 2", tokenbucket.WithClock(newFakeClock())), 2, tokenbucket.Never, tokenbucket.ErrDeadline},
+		{drained("0 2", tokenbucket.WithClock(newFakeClock())), 2, tokenbucket.Never, tokenbucket.ErrNever},
 		{drained("10/s 2", tokenbucket.WithClock(newFakeClock()), tokenbucket.WithMaxWaiters(0)), 2, 200 * ms, tokenbucket.ErrQueueFull},
 	} {
 		level, _ := test.b.Word()

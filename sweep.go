@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 	"weak"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
 const (
@@ -77,7 +79,7 @@ func (k *Keyed[K]) sweep(at int64) int {
 // the entries that can't be judged because their words belong to a queue's lock.
 func (k *Keyed[K]) evict(s *segment[K], at int64) (n int, busy []*entry[K]) {
 	s.entries(func(e *entry[K], g *group[K], slot int) {
-		if e.word.Load() >= queued {
+		if e.Word.Load() >= engine.Queued {
 			busy = append(busy, e)
 		} else if k.evictEntry(s, e, g, slot, at) {
 			n++
@@ -89,8 +91,8 @@ func (k *Keyed[K]) evict(s *segment[K], at int64) (n int, busy []*entry[K]) {
 // evictEntry drops an entry if its bucket has been full since the instant at. The compare-and-swap that seals the word is
 // also the proof that it was: nobody can take a token in between, nor afterwards without looking the key up again.
 func (k *Keyed[K]) evictEntry(s *segment[K], e *entry[K], g *group[K], slot int, at int64) bool {
-	w := e.word.Load()
-	if w >= queued || e.p.balance(at, w) < int64(e.p.burst) || !k.bornFull(at) || !e.word.CompareAndSwap(w, sealed) {
+	w := e.Word.Load()
+	if w >= engine.Queued || !e.Timeline.Full(at, w) || !k.bornFull(at) || !e.Word.CompareAndSwap(w, engine.Sealed) {
 		return false
 	}
 	s.remove(k.table.hash(e.key), g, slot)
@@ -106,7 +108,7 @@ func (k *Keyed[K]) bornFull(at int64) bool {
 		return true
 	}
 	p := k.limit.Load()
-	return p.balance(at, p.birth) >= int64(p.burst)
+	return p.Full(at, p.Birth())
 }
 
 // evictBusy serves who is due at an entry whose word belonged to a queue, and then drops it like any other.
@@ -114,7 +116,11 @@ func (k *Keyed[K]) evictBusy(e *entry[K], at int64) bool {
 	h := k.table.hash(e.key)
 	b := k.open(h, e.key, e)
 	defer b.exit()
-	b.mend()
+	held, live := b.holdLive() // not the user's limit func: this may be a timer's goroutine
+	if !live {
+		return false
+	}
+	held.release()
 	s := k.table.lock(h)
 	defer s.mu.Unlock()
 	now, g, slot := s.find(h, e.key)

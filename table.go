@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
 // A table is a hash table of entries. Look-ups take no lock and write nothing; changes lock one segment, which holds at
@@ -55,7 +57,7 @@ type group[K comparable] struct {
 
 // An entry is a key and its bucket.
 type entry[K comparable] struct {
-	cell
+	engine.Cell
 	key K
 }
 

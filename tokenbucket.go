@@ -2,39 +2,41 @@ package tokenbucket
 
 import (
 	"fmt"
-	"math"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
-// A Bucket holds up to burst tokens and is refilled at a steady rate. Whoever wants to do something takes a token first.
+// A Bucket holds up to burst tokens and is refilled at a steady rate. A caller takes a token before it
+// does what is limited.
 //
-// In every window of time of length T a Bucket grants at most burst + rate*(T + 1ns) tokens by its decisions, and at most
-// burst + rate*(T + 10ms) counting those who waited; see the package documentation for all it promises.
+// In every window of time of length T, the decisions of a Bucket grant at most burst + rate*(T + 1ns)
+// tokens. Counting those who waited, it is at most burst + rate*(T + 10ms). The package documentation
+// lists all that a Bucket promises.
 //
-// Create one with [New]. The zero Bucket has no tokens and denies everything until [Bucket.SetLimit] gives it a limit. A
-// Bucket must not be copied after first use. All its methods may be called by any number of goroutines at once. It has no
-// goroutine of its own and needs no Close.
+// Create one with [New]. The zero Bucket has no tokens and denies everything until [Bucket.SetLimit]
+// gives it a limit. A Bucket must not be copied after first use. All methods are safe for concurrent
+// use. A Bucket has no goroutine and nothing to close: one that is no longer used is collected.
 //
-// Counts of tokens n are in [0, math.MaxInt]; a negative n panics. With n == 0 every method succeeds at once and takes
-// nothing.
+// Counts of tokens n are in [0, math.MaxInt]; a negative n panics. With n == 0 every method succeeds
+// at once and takes nothing.
 type Bucket struct {
-	// The first cache line is what every decision reads and hardly anybody writes. No other bucket's word shares a line with
-	// this one's, because a Bucket fills four of them: else two goroutines with a bucket each cost each other 15 to 70 ns a
-	// decision.
-	cell   atomic.Pointer[cell] // nil in the zero Bucket; replaced, its predecessor sealed, under mu
-	source source               // fixed once cell is not nil
+	// The first cache line is what every decision reads and hardly anybody writes. A Bucket fills four
+	// lines, so no other bucket's word shares a line with this one's. Otherwise two goroutines with a
+	// bucket each would cost each other 15 to 70 ns a decision.
+	cell   atomic.Pointer[engine.Cell] // nil in the zero Bucket; replaced, its predecessor sealed, under mu
+	source source                      // fixed once cell is not nil
 
-	// refusing is set for good by the first denial. Until then a decision that takes a token skips the load with which
-	// a denial is proved, which costs 4 ns right after a compare-and-swap on the same word.
+	// refusing is set by the first denial and never cleared. Until then a decision that takes a token
+	// skips the load that proves a denial, which costs 4 ns right after a compare-and-swap on the same
+	// word.
 	refusing atomic.Bool
 
-	first cell // what cell points to until the limit is changed
-	home  home // of a Keyed's bucket; otherwise nil
-	mu    sync.Mutex
-	queue queue // guarded by mu
-	_     [48]byte
+	first engine.Cell // what cell points to until the limit is changed
+	home  home        // of a Keyed's bucket; otherwise nil
+	room  waitingRoom
+	_     [32]byte
 }
 
 // New returns a full Bucket. It panics if burst is less than 1.
@@ -46,15 +48,15 @@ func New(rate Rate, burst int, opts ...Option) *Bucket {
 		o.apply(&s)
 	}
 	b := new(Bucket)
-	b.init(newTimeline(l, 0), newSource(s.clock), s.queue())
+	b.init(newTimeline(l), newSource(s.clock), s.maxWaiters)
 	return b
 }
 
-// init makes b a new bucket on the timeline p, with an empty queue like q.
-func (b *Bucket) init(p *timeline, s source, q queue) {
-	b.source, b.queue = s, q
-	b.first.p = p
-	b.first.word.Store(p.birth)
+// init makes b a new bucket on the timeline p. At most maxWaiters may queue; -1 stands for any number.
+func (b *Bucket) init(p *engine.Timeline, s source, maxWaiters int) {
+	b.source, b.room.maxWaiters = s, maxWaiters
+	b.first.Timeline = p
+	b.first.Word.Store(p.Birth())
 	b.cell.Store(&b.first)
 }
 
@@ -64,194 +66,200 @@ func mustBeValid(where string, l Limit) {
 	}
 }
 
+// mustCount panics if n is negative.
 func mustCount(where string, n int) {
 	if n < 0 {
-		panic(fmt.Sprintf("tokenbucket: %s: n is %d, want 0 or more", where, n))
+		panicCount(where, n)
 	}
 }
 
-// Allow takes one token if there is one, and tells whether it did.
+func panicCount(where string, n int) {
+	panic(fmt.Sprintf("tokenbucket: %s: n is %d, want 0 or more", where, n))
+}
+
+// Allow takes one token if there is one, and reports whether it did.
 func (b *Bucket) Allow() bool { return b.AllowN(1) }
 
-// AllowN takes n tokens if there are as many, and tells whether it did. It takes all or nothing.
+// AllowN takes n tokens if there are that many, and reports whether it did. It takes all or nothing.
 func (b *Bucket) AllowN(n int) bool {
 	c := b.cell.Load()
 	if c == nil {
-		return b.decide(n)
+		return b.allowSlow(n)
 	}
-	// This is cell.try and source.now, written out: the calls would cost 1 ns of 32.
-	first := sealed
+	// This is the clock and the common case of source.take, inlined. The calls would cost 1 ns of 32.
+	first := engine.Sealed
 	if b.refusing.Load() {
-		first = c.word.Load()
+		first = c.Word.Load()
 	}
 	var t int64
-	if b.source.clock == nil {
+	if b.source.injected == nil {
 		t = int64(time.Since(b.source.epoch))
 	} else {
-		t = b.source.injected()
+		t = b.source.injected.now()
 	}
-	p := c.p
-	if d := uint64(t - p.base); d < p.span && uint64(n)-1 < p.burst>>(p.frac&63) {
-		r := p.refill(d)
-		for w := c.word.Load(); w < queued; w = c.word.Load() {
-			v := max(w, r) + uint64(n)<<(p.frac&63)
-			if v > r+p.burst {
-				if w == first {
-					return false
-				}
-				break
-			}
-			if c.word.CompareAndSwap(w, v) {
-				return true
-			}
-		}
+	refill, need := c.Timeline.Ask(t, n)
+	if how := c.Timeline.Grant(&c.Word, first, refill, need); how <= engine.Granted {
+		return how == engine.Granted
 	}
-	return b.decide(n)
+	return b.allowSlow(n)
 }
 
-// decide is AllowN without its short cut.
-func (b *Bucket) decide(n int) bool {
+// allowSlow is AllowN for every case.
+func (b *Bucket) allowSlow(n int) bool {
 	mustCount("AllowN", n)
 	if n == 0 {
 		return true
 	}
-	_, _, how := b.take(uint64(n), uint64(n), false)
-	if how != granted && !b.refusing.Load() {
+	var d decision
+	b.take(engine.Want{Least: uint64(n), Most: uint64(n)}, &d)
+	if d.outcome != engine.Granted && !b.refusing.Load() {
 		b.refusing.Store(true)
 	}
-	return how == granted
+	return d.outcome == engine.Granted
 }
 
-// Take is AllowN that tells all it knows: the decision, what is left, and how long to wait.
+// Take is AllowN that returns the figures of the decision: what is left, and how long to wait.
 func (b *Bucket) Take(n int) Result {
 	mustCount("Take", n)
-	_, m, how := b.take(uint64(n), uint64(n), true)
-	return m.result(n, how == granted || n == 0)
+	var d decision
+	b.take(engine.Want{Least: uint64(n), Most: uint64(n), Exact: true}, &d)
+	return d.result(n, d.outcome == engine.Granted || n == 0)
 }
 
-// TakeAvailable takes n tokens, or as many as there are if they are fewer, and returns how many it took.
+// TakeAvailable takes n tokens, or as many as there are if they are fewer, and returns how many it
+// took.
 func (b *Bucket) TakeAvailable(n int) int {
 	mustCount("TakeAvailable", n)
-	took, _, _ := b.take(0, uint64(n), false)
-	return int(took)
+	var d decision
+	b.take(engine.Want{Most: uint64(n)}, &d)
+	return int(d.took)
 }
 
-// take is [cell.take] on the bucket's cell, whatever state it is in. With figures, the moment is always that of the
-// decision; without, it may be missing from a denial.
-func (b *Bucket) take(least, most uint64, figures bool) (uint64, moment, outcome) {
+// take takes tokens within want, whatever state the bucket is in. A zero Bucket leaves the zero d,
+// which is a denial.
+func (b *Bucket) take(want engine.Want, d *decision) {
 	for {
 		c := b.cell.Load()
 		if c == nil {
-			return 0, moment{}, denied
+			return
 		}
-		n, m, how := c.take(&b.source, least, most, figures)
+		b.source.take(c, want, d)
 		switch {
-		case how == granted, how == denied, how == dry && !figures:
-			return n, m, how
-		case how != dead:
-			h := b.hold()
-			n, m, how := h.take(least, most)
-			h.release()
-			return n, m, how
+		case d.final(want):
+			return
+		case d.outcome == engine.Dead:
+			b.awaitCell()
+		default:
+			b.takeLocked(want, d)
+			return
 		}
-		b.mend()
 	}
 }
 
-// mend waits until whoever replaces the cell has done so, and serves those in the queue who are due.
-func (b *Bucket) mend() {
+// takeLocked is take with the lock, when the word alone can't decide.
+func (b *Bucket) takeLocked(want engine.Want, d *decision) {
+	h := b.hold()
+	defer h.release()
+	d.shown = h.shown
+	d.took, d.moment, d.outcome = h.Take(want)
+}
+
+// awaitCell waits until the goroutine that replaces the cell has done so, and serves whoever is due.
+func (b *Bucket) awaitCell() {
 	h := b.hold()
 	h.release()
 }
 
-// Refund puts back n tokens that were taken and not used, at most as many as the bucket has room for. Those who wait move
-// forward at once.
+// Refund puts back n tokens that were taken and not used, at most as many as the bucket has room for.
+// Those who wait move forward at once.
 func (b *Bucket) Refund(n int) {
 	mustCount("Refund", n)
-	b.add(uint64(n), false)
+	b.move(refund, uint64(n))
 }
 
-// Charge takes n tokens whether they are there or not. The bucket may go into debt, which is to be refilled before anybody
-// is granted a token; those who wait are delayed by it. What can be remembered of a debt is bounded: by 50 years of refill at
-// the least, at rates of up to 10^9 a second, and always by more than the burst.
+// Charge takes n tokens whether they are there or not. The bucket may go into debt, which has to be
+// refilled before anybody is granted a token. Those who wait are delayed by it.
+//
+// A debt is bounded: by 50 years of refill or more at rates of up to 10^9 a second, and always by more
+// than the burst. What exceeds the bound is forgotten.
 func (b *Bucket) Charge(n int) {
 	mustCount("Charge", n)
-	b.add(uint64(n), true)
+	b.move(charge, uint64(n))
 }
 
-func (b *Bucket) add(n uint64, charge bool) {
+func (b *Bucket) move(m move, n uint64) {
 	for n > 0 {
 		c := b.cell.Load()
 		if c == nil {
 			return
 		}
-		switch c.add(&b.source, n, charge) {
-		case granted:
+		switch b.source.move(c, m, n) {
+		case engine.Granted:
 			return
-		case dead:
-			b.mend()
+		case engine.Dead:
+			b.awaitCell()
 		default:
 			h := b.hold()
-			h.add(n, charge)
-			h.release()
+			defer h.release()
+			if m == charge {
+				h.Charge(n)
+			} else {
+				h.Refund(n)
+			}
 			return
 		}
 	}
 }
 
-// Tokens returns how many tokens there are, less what those who queue are owed: it is negative if they are owed more, or
-// if the bucket is in debt.
+// Tokens returns how many tokens there are, less what those who queue are owed. It is negative if they
+// are owed more than there is, or if the bucket is in debt.
 func (b *Bucket) Tokens() float64 {
 	for {
 		c := b.cell.Load()
 		if c == nil {
 			return 0
 		}
-		m, how := c.look(&b.source)
+		m, how := b.source.look(c)
 		switch how {
-		case granted:
-			return m.tokens()
-		case dead:
-			b.mend()
+		case engine.Granted:
+			return m.Tokens()
+		case engine.Dead:
+			b.awaitCell()
 		default:
 			h := b.hold()
-			m, owed := moment{p: h.p, t: h.t, v: max(h.v, h.r)}, h.queue.owed
-			h.release()
-			return m.tokens() - float64(owed)
+			defer h.release()
+			return h.Balance().Tokens() - float64(b.room.queue.Owed())
 		}
 	}
 }
 
-func (m moment) tokens() float64 {
-	if m.p.span == 0 {
-		return float64(m.p.limit.Burst)
-	}
-	return math.Ldexp(float64(m.free()), -int(m.p.frac))
-}
-
-// Limit returns the limit in force; the zero Limit for the zero Bucket.
+// Limit returns the limit in force. It is the zero Limit for the zero Bucket.
 func (b *Bucket) Limit() Limit {
 	if c := b.cell.Load(); c != nil {
-		return c.p.limit
+		return limitOf(c.Timeline.Limit())
 	}
 	return Limit{}
 }
 
-// SetLimit changes the limit. The tokens that are there stay, as far as the new burst has room for them, and so does a
-// debt; everybody who waits is given a new time, at once. It panics if the burst is less than 1.
+// SetLimit changes the limit. The tokens that are there stay, as far as the new burst has room for
+// them, and so does a debt. Everybody who waits is given a new time, at once. SetLimit panics if the
+// burst is less than 1.
 //
-// A bucket without limit ([Inf]) counts as full. One that waits for more tokens than the new burst fails with
-// [ErrExceedsBurst].
+// A bucket without a limit ([Inf]) counts as full. A wait for more tokens than the new burst fails
+// with [ErrExceedsBurst].
 func (b *Bucket) SetLimit(l Limit) {
 	mustBeValid("SetLimit", l)
 	h := b.hold()
-	h.setLimit(l)
-	h.release()
+	defer h.release()
+	h.SetLimit(l.plain())
 }
 
 // Waiting returns how many goroutines are in a Wait of this bucket. Reservations do not count.
 func (b *Bucket) Waiting() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.queue.waiters
+	b.room.mu.Lock()
+	defer b.room.mu.Unlock()
+	return b.room.queue.Waiters()
 }
+
+// String returns the limit, like "10/s burst 20".
+func (b *Bucket) String() string { return b.Limit().String() }

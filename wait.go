@@ -3,26 +3,28 @@ package tokenbucket
 import (
 	"context"
 	"time"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
-// Wait takes one token, as soon as it is its turn. See [Bucket.WaitN].
+// Wait takes one token as soon as it is its turn. See [Bucket.WaitN].
 func (b *Bucket) Wait(ctx context.Context) error { return b.WaitN(ctx, 1) }
 
-// WaitN takes n tokens, as soon as it is its turn: those who wait are served first come, first served, and nobody
-// overtakes them, however few tokens they ask for.
+// WaitN takes n tokens as soon as it is its turn. Waiters are served first come, first served, and
+// nobody overtakes them, however few tokens they ask for.
 //
 // An error is a [*WaitError] and means that nothing was taken. It wraps
 //   - [ErrExceedsBurst], at once, if n is more than the burst; also later, if SetLimit makes it so;
 //   - [ErrDeadline], at once, if the turn is known to come after ctx's deadline;
-//   - [ErrQueueFull], at once, if [WithMaxWaiters] says so;
-//   - the cause of ctx ([context.Cause]) if it ends before the turn has come, or is done already, even if there are
-//     tokens. If the tokens were granted first, WaitN returns nil, whatever ctx says.
+//   - [ErrQueueFull], at once, if [WithMaxWaiters] admits no more;
+//   - the cause of ctx ([context.Cause]) if ctx ends before the turn has come, or is done already,
+//     even if there are tokens. If the tokens were granted first, WaitN returns nil, whatever ctx says.
 //
-// A deadline of ctx is compared with the bucket's clock. At a rate of zero a waiter waits for [Bucket.SetLimit],
-// [Bucket.Refund] or the end of ctx.
+// A deadline of ctx is compared with the bucket's clock. At a rate of zero a waiter waits for
+// [Bucket.SetLimit], [Bucket.Refund] or the end of ctx.
 func (b *Bucket) WaitN(ctx context.Context, n int) error {
 	mustCount("WaitN", n)
-	if ctx.Err() != nil {
+	if err := ctx.Err(); err != nil {
 		return ended(ctx, n, 0)
 	}
 	if n == 0 || b.takeNow(uint64(n)) {
@@ -34,134 +36,139 @@ func (b *Bucket) WaitN(ctx context.Context, n int) error {
 // takeNow takes n tokens if they are there and nobody queues.
 func (b *Bucket) takeNow(n uint64) bool {
 	c := b.cell.Load()
-	if c == nil {
-		return false
-	}
-	_, _, how := c.take(&b.source, n, n, false)
-	return how == granted
+	return c != nil && b.source.grant(c, n)
 }
 
-// wait is WaitN when the tokens are not there, or others queue for them.
+// A waiter is a goroutine in Wait, and its place in the queue.
+type waiter struct {
+	engine.Node
+	wake  chan struct{} // holds a signal when the node's state has changed, or the waiter is to look
+	timer *time.Timer   // of its own, or nil; see alarm.go
+}
+
+// wait is WaitN when the tokens are not there, or others queue for them. The methods of ctx are
+// user code, and are called while nothing is held.
 func (b *Bucket) wait(ctx context.Context, n int) error {
 	if b.cell.Load() == nil {
 		return &WaitError{N: n, Delay: Never, Err: ErrExceedsBurst}
 	}
-	h := b.hold()
-	x, until, err := h.enqueue(ctx, n)
-	h.release()
+	done, deadline := ctx.Done(), engine.Forever
+	if d, ok := ctx.Deadline(); ok {
+		deadline = b.source.instant(d)
+	}
+	x, wakeAt, err := b.enqueue(n, deadline)
 	if x == nil {
 		return err
 	}
-	return b.sleep(ctx, x, until)
+	if b.sleep(done, x, wakeAt) {
+		return x.err()
+	}
+	if delay, left := b.leave(x); left {
+		return ended(ctx, n, delay)
+	}
+	return x.err()
 }
 
-// enqueue takes n tokens now, or returns a node that waits for them, and the instant until which it is to sleep.
-func (h *hold) enqueue(ctx context.Context, n int) (*node, int64, error) {
+// enqueue takes n tokens now, or returns a waiter in the queue and the instant until which it is to
+// sleep.
+func (b *Bucket) enqueue(n int, deadline int64) (x *waiter, wakeAt int64, err error) {
+	h := b.hold()
+	defer h.release()
 	need := uint64(n)
-	if h.p.span == 0 || h.takeLate(need) {
+	if h.TakeWaiting(need) {
 		return nil, 0, nil
 	}
-	if need > h.p.most() {
+	if h.Timeline().Exceeds(need) {
 		return nil, 0, &WaitError{N: n, Delay: Never, Err: ErrExceedsBurst}
 	}
-	turn := h.turn(need)
-	delay := between(h.t, turn)
-	if deadline, ok := ctx.Deadline(); ok && delay > h.source.until(deadline) {
+	turn := h.Turn(need)
+	delay := h.until(turn)
+	if turn > deadline {
 		return nil, 0, &WaitError{N: n, Delay: delay, Err: ErrDeadline}
 	}
-	if h.queue.full(need) {
+	if b.room.full(need) {
 		return nil, 0, &WaitError{N: n, Delay: delay, Err: ErrQueueFull}
 	}
-	x := &node{n: need, at: turn, wake: make(chan struct{}, 1)}
-	if h.ownsTimer(need) {
+	x = b.newWaiter(&h, need, turn)
+	h.Join(&x.Node)
+	if x.State() == engine.Served {
+		return nil, 0, nil // there was a place in front of a reservation
+	}
+	return x, b.attend(&h, x), nil
+}
+
+func (b *Bucket) newWaiter(h *hold, need uint64, turn int64) *waiter {
+	x := &waiter{wake: make(chan struct{}, 1)}
+	x.N, x.At, x.Owner = need, turn, x
+	if b.wantsTimer(h, need) {
 		x.timer = time.NewTimer(Never)
 		x.timer.Stop()
 	}
-	h.join(x)
-	if x == h.queue.lead {
-		if h.settle(); x.state.Load() == served {
-			return nil, 0, nil // there was a place in front of an appointment
-		}
-	}
-	return x, h.attend(x), nil
+	return x
 }
 
-// takeLate takes n tokens if they are there, those included that are left because the last waiter was served late.
-func (h *hold) takeLate(n uint64) bool {
-	v := h.v
-	if !h.credit {
-		v = max(v, h.r)
+// sleep blocks until x has left the queue, and returns true, or until done is closed, and returns
+// false. If a method of an injected clock panics or ends the goroutine, x leaves the queue.
+func (b *Bucket) sleep(done <-chan struct{}, x *waiter, wakeAt int64) bool {
+	returned := false
+	defer func() {
+		if x.timer != nil {
+			x.timer.Stop()
+		}
+		if !returned {
+			b.abandon(x)
+		}
+	}()
+	for x.State() == engine.Waiting {
+		select {
+		case <-x.wake:
+		case <-b.alarmOf(x, wakeAt):
+		case <-done:
+			returned = true
+			return false
+		}
+		if x.State() == engine.Waiting {
+			wakeAt = b.look(x)
+		}
 	}
-	if h.queue.head != nil || n > h.p.most() || v+n<<h.p.frac > h.r+h.p.burst {
-		return false
-	}
-	h.v = v + n<<h.p.frac
+	returned = true
 	return true
 }
 
-// turn returns the instant before which it cannot be the turn of a waiter for n tokens behind all who queue, unless the
-// limit changes, tokens are refunded or somebody leaves the queue.
-func (h *hold) turn(n uint64) int64 {
-	v := max(h.v, h.r)
-	if h.queue.head != nil {
-		v = h.v
-	}
-	owed := h.queue.owed
-	if h.queue.loose {
-		owed -= h.queue.owedBooked // perhaps it can be served in front of the appointments
-	}
-	v = min(v+h.p.quanta(owed), maxLevel) + n<<h.p.frac
-	return h.p.when(v - min(v, h.p.burst))
-}
-
-// sleep blocks until x is served or ctx ends.
-func (b *Bucket) sleep(ctx context.Context, x *node, until int64) error {
-	if x.timer != nil {
-		defer x.timer.Stop()
-	}
-	for {
-		select {
-		case <-x.wake:
-		case <-b.alarm(x, until):
-		case <-ctx.Done():
-			return b.leave(ctx, x)
-		}
-		if done, err := x.done(); done {
-			return err
-		}
-		h := b.hold()
-		until = h.attend(x)
-		h.release()
-		if done, err := x.done(); done {
-			return err
-		}
-	}
-}
-
-// done tells whether the wait of x is over, and how.
-func (x *node) done() (bool, error) {
-	switch x.state.Load() {
-	case inQueue:
-		return false, nil
-	case oversized:
-		return true, &WaitError{N: int(x.n), Delay: Never, Err: ErrExceedsBurst}
-	}
-	return true, nil
-}
-
-// leave takes x out of the queue, unless it was served before: then its tokens are taken, and its Wait has succeeded.
-func (b *Bucket) leave(ctx context.Context, x *node) error {
+// look serves whoever is due, and returns the instant at which waiter x should next wake.
+func (b *Bucket) look(x *waiter) int64 {
 	h := b.hold()
 	defer h.release()
-	if done, err := x.done(); done {
-		return err
-	}
-	h.queue.remove(x, abandoned)
-	h.disturbPlan()
-	h.settle()
-	return ended(ctx, int(x.n), between(h.t, x.at))
+	return b.attend(&h, x)
 }
 
+// leave takes x out of the queue and reports whether it was still there, with the time that its turn
+// was away. Otherwise the grant came first: its tokens are taken, and its Wait has succeeded.
+func (b *Bucket) leave(x *waiter) (delay time.Duration, left bool) {
+	h := b.hold()
+	defer h.release()
+	left = h.Leave(&x.Node)
+	return h.until(x.At), left
+}
+
+// abandon is leave for a goroutine that is ending. If x was served, its tokens go back.
+func (b *Bucket) abandon(x *waiter) {
+	h := b.holdUnread()
+	defer h.release()
+	if !h.Leave(&x.Node) && x.State() == engine.Served {
+		h.Refund(x.N)
+	}
+}
+
+// err returns the error of a wait that is over.
+func (x *waiter) err() error {
+	if x.State() == engine.Oversized {
+		return &WaitError{N: int(x.N), Delay: Never, Err: ErrExceedsBurst}
+	}
+	return nil
+}
+
+// ended returns the error of a wait that ctx has ended.
 func ended(ctx context.Context, n int, delay time.Duration) error {
 	return &WaitError{N: n, Delay: delay, Err: context.Cause(ctx), ctxErr: ctx.Err()}
 }
