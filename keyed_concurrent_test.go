@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 	"go.uber.org/goleak"
 )
 
@@ -508,24 +509,28 @@ func TestKeyedRefreshBeforeInsert(t *testing.T) {
 	}
 }
 
-// TestKeyedLineIsGone: a line that was let go of is not entered again, and does not take another one with it.
+// TestKeyedLineIsGone: what is done with a line that was left has no effect on the key, nor on its next line.
 func TestKeyedLineIsGone(t *testing.T) {
-	k := NewKeyed[int](Rate{}, 1)
+	k := NewKeyed[int](Rate{}, 5)
 	k.Allow(1)
-	h, e := k.hash(1), k.find(k.hash(1), 1)
-	old := k.open(h, 1, e)
-	if !old.enter() || k.open(h, 1, e) != old {
-		t.Error("a line that is open cannot be entered")
+	h := k.hash(1)
+	old := k.open(h, 1)
+	if k.open(h, 1) != old || !k.AllowN(1, 2) || old.Tokens() != 2 {
+		t.Errorf("opened twice, the line has %v tokens", old.Tokens())
 	}
-	old.exit()
-	old.exit()
-	old.exit()
-	b := k.open(h, 1, e)
-	if b == old || old.enter() || !b.enter() {
-		t.Error("a line that is gone is entered again")
+	k.leave(h, old)
+	if k.Allow(1); old.Tokens() != 1 {
+		t.Errorf("left once, the line has %v tokens", old.Tokens())
 	}
-	b.exit()
-	b.exit()
+	k.leave(h, old)
+	old.ring()
+	(&Reservation{b: &old.Bucket, x: new(engine.Node)}).Cancel()
+	old.Refund(3)
+	b := k.open(h, 1)
+	if old.ring(); b == old || b.Tokens() != 1 {
+		t.Errorf("opened again, the line has %v tokens, want 1", b.Tokens())
+	}
+	k.leave(h, b)
 	checkKeyed(t, k)
 }
 

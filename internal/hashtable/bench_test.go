@@ -118,7 +118,7 @@ func benchHit[K comparable](b *testing.B, n int, name func(int) K) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/key")
 	})
 	b.Run("table", func(b *testing.B) {
-		t := New[K, limit]()
+		t := newTable[K]()
 		for _, key := range keysOf(n, name) {
 			insert(t, key)
 		}
@@ -203,7 +203,7 @@ func benchNew[K comparable](b *testing.B, n int, name func(int) K) {
 	})
 	b.Run("table", func(b *testing.B) {
 		fill(b, func(keys []K) any {
-			t := New[K, limit]()
+			t := newTable[K]()
 			for _, key := range keys {
 				insert(t, key)
 			}

@@ -94,7 +94,7 @@ func countAll[K comparable](t *testing.T, m *model[K]) {
 						}
 					})
 				case 2:
-					g.Convert(m.kinds[i%7], func(_ *limit, word uint64) uint64 { return word })
+					g.Convert(func(_ *limit, word uint64) (*limit, uint64) { return m.kinds[i%7], word })
 				case 3:
 					g.Some(2, func(at Slot) {
 						if v := at.Word().Load(); g.Remove(at, v) {
@@ -213,7 +213,7 @@ func readers[K comparable](t *testing.T, m *model[K]) {
 // TestTableInsertOnce has many goroutines bring the same new keys at once: each key gets one word.
 func TestTableInsertOnce(t *testing.T) {
 	const goroutines, keys = 8, 3000
-	m := New[int, limit]()
+	m := newTable[int]()
 	var wg sync.WaitGroup
 	start := make(chan struct{})
 	for range goroutines {
@@ -251,7 +251,7 @@ func TestHeldUp(t *testing.T) {
 		}, content{other, 7}},
 		"replaced": {func(_ *Table[string, limit], g *Guard[string, limit], at Slot) { g.Replace(at, 5, other, 6) }, content{other, 6}},
 		"converted": {func(_ *Table[string, limit], g *Guard[string, limit], at Slot) {
-			g.Convert(other, func(kind *limit, word uint64) uint64 { return word + 1 })
+			g.Convert(func(_ *limit, word uint64) (*limit, uint64) { return other, word + 1 })
 		}, content{other, 6}},
 		"moved": {func(m *Table[string, limit], g *Guard[string, limit], at Slot) {
 			for !g.Full() {
@@ -262,7 +262,7 @@ func TestHeldUp(t *testing.T) {
 		}, content{one, 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := New[string, limit]()
+			m := newTable[string]()
 			h := m.Hash("a")
 			g := m.Lock(h)
 			found := g.Insert(h, "a", one, 5, anyNumber)

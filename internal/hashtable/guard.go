@@ -128,8 +128,6 @@ func (g *Guard[K, V]) Replace(at Slot, w uint64, kind *V, to uint64) bool {
 	return true
 }
 
-// Convert gives all keys of the segment the same kind, and each the word that f returns for the kind and the word
-// that it had. It seals the words that they had. f must not panic.
-func (g *Guard[K, V]) Convert(kind *V, f func(kind *V, word uint64) uint64) {
-	g.rebuild(&conversion[V]{kind, f})
-}
+// Convert gives each key of the segment what f returns for the kind and the word that it had. It seals the
+// words that they had. f must not panic, nor return more than 256 different kinds.
+func (g *Guard[K, V]) Convert(f func(kind *V, word uint64) (*V, uint64)) { g.rebuild(f) }

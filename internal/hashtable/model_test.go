@@ -52,6 +52,12 @@ var (
 	textPools = sync.OnceValue(func() [5][]int { return pools(unevenText) })
 )
 
+func newTable[K comparable]() *Table[K, limit] {
+	t := new(Table[K, limit])
+	t.Init()
+	return t
+}
+
 type content struct {
 	kind *limit
 	word uint64
@@ -68,7 +74,7 @@ type model[K comparable] struct {
 }
 
 func newModel[K comparable](name func(int) K, pools [5][]int) *model[K] {
-	m := &model[K]{Table: New[K, limit](), name: name, pools: pools, want: make(map[K]content)}
+	m := &model[K]{Table: newTable[K](), name: name, pools: pools, want: make(map[K]content)}
 	m.seed = testSeed
 	for range 400 {
 		m.kinds = append(m.kinds, new(limit))
@@ -119,7 +125,7 @@ func (m *model[K]) convert(key K) {
 		key := g.Key(at)
 		m.want[key] = content{to, m.want[key].word*3 + uint64(len(m.kinds))}
 	})
-	g.Convert(to, func(_ *limit, word uint64) uint64 { return word*3 + uint64(len(m.kinds)) })
+	g.Convert(func(_ *limit, word uint64) (*limit, uint64) { return to, word*3 + uint64(len(m.kinds)) })
 	g.Unlock()
 }
 
@@ -305,7 +311,7 @@ func TestSegmentCollisions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 4, 40, 500} {
-				s := New[int, limit]().newSegment(0, size, 0)
+				s := newTable[int]().newSegment(0, size, 0)
 				words := make(map[int]uint64)
 				for key := 0; !s.full(); key += 1 + r.IntN(2) {
 					if g, _, _ := s.find(hash(key), key); g != nil {
@@ -338,7 +344,7 @@ func TestSegmentCollisions(t *testing.T) {
 }
 
 func TestInsertMost(t *testing.T) {
-	m := New[int, limit]()
+	m := newTable[int]()
 	for key, want := range []bool{true, true, true, false, false} {
 		g := m.Lock(m.Hash(key))
 		if w := g.Insert(m.Hash(key), key, one, 1, 3); (w != nil) != want {

@@ -60,7 +60,7 @@ func (s *segment[K, V]) usedKinds() (n int) {
 
 // rebuild replaces the segment by a new one, or by two if it is crowded, and releases it. The guard keeps the one that its
 // hash belongs to.
-func (g *Guard[K, V]) rebuild(v *conversion[V]) {
+func (g *Guard[K, V]) rebuild(convert func(kind *V, word uint64) (*V, uint64)) {
 	var room scratch
 	s := g.s
 	c := g.t.take(s, &room)
@@ -72,7 +72,7 @@ func (g *Guard[K, V]) rebuild(v *conversion[V]) {
 		low = g.t.newSegment(s.depth, s.live, c.text[0]+c.text[1])
 		high = low
 	}
-	s.move(c.hashes, low, high, v)
+	s.move(c.hashes, low, high, convert)
 	g.s = low
 	if s.half(g.h) == 1 {
 		g.s = high
@@ -82,15 +82,11 @@ func (g *Guard[K, V]) rebuild(v *conversion[V]) {
 	s.mu.Unlock()
 }
 
-// A conversion gives keys another kind, and words that say in its terms what they said before.
-type conversion[V any] struct {
-	kind *V
-	word func(kind *V, word uint64) uint64
-}
-
 // move seals all words of the segment, whose lock is held, and moves the keys to others that are not yet public.
-func (s *segment[K, V]) move(hashes []uint64, low, high *segment[K, V], v *conversion[V]) {
+// convert, if it is not nil, changes their kinds and words on the way.
+func (s *segment[K, V]) move(hashes []uint64, low, high *segment[K, V], convert func(kind *V, word uint64) (*V, uint64)) {
 	s.replaced = true
+	low.hand, high.hand = s.hand*low.size()/s.size(), s.hand*high.size()/s.size() // homes are in the order of hashes
 	for i := range s.size() {
 		head := s.head(i)
 		for m := taken(head.tags.Load()); m != 0; m &= m - 1 {
@@ -100,9 +96,9 @@ func (s *segment[K, V]) move(hashes []uint64, low, high *segment[K, V], v *conve
 			if s.half(h) == 1 {
 				into = high
 			}
-			w, kind := head.words[slot].Swap(Sealed), s.kindOf(head, slot)
-			if v != nil {
-				w, kind = v.word(kind, w), v.kind
+			kind, w := s.kindOf(head, slot), head.words[slot].Swap(Sealed)
+			if convert != nil {
+				kind, w = convert(kind, w)
 			}
 			name, _ := into.nameKind(kind) // no segment gets more kinds than this one uses
 			into.put(h, s.key(i, slot), name, w)
@@ -129,6 +125,7 @@ func (t *Table[K, V]) Shrink() {
 func (t *Table[K, V]) join(h uint64) bool {
 	depth := t.segment(h).depth
 	if depth == 0 {
+		t.clear(h)
 		return false
 	}
 	bit := uint64(1) << (64 - depth)
@@ -149,4 +146,13 @@ func (t *Table[K, V]) join(h uint64) bool {
 	high.move(t.take(high, &room).hashes, into, into, nil)
 	t.publish(h, into, into)
 	return true
+}
+
+// clear replaces the only segment of a table that has lost all keys, so that it keeps none in memory.
+func (t *Table[K, V]) clear(h uint64) {
+	g := t.Lock(h)
+	if g.s.live == 0 && g.s.dead > 0 {
+		g.rebuild(nil)
+	}
+	g.Unlock()
 }

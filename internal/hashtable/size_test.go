@@ -59,7 +59,7 @@ func bytesPerKey[K comparable](t *testing.T, n, most int, name func(int) K) {
 		return m
 	})
 	own := used(func() any {
-		m := New[K, limit]()
+		m := newTable[K]()
 		for i := range n {
 			count(m, name(i), one)
 		}
@@ -72,7 +72,7 @@ func bytesPerKey[K comparable](t *testing.T, n, most int, name func(int) K) {
 }
 
 func TestAllocations(t *testing.T) {
-	m := New[string, limit]()
+	m := newTable[string]()
 	for i := range 1000 {
 		count(m, textKey(i), one)
 	}
@@ -100,7 +100,7 @@ func TestAllocations(t *testing.T) {
 // TestKeysAreCopies: a string key does not keep in memory what it was cut out of, nor does a key that Guard.Key returned
 // keep the segment.
 func TestKeysAreCopies(t *testing.T) {
-	m := New[string, limit]()
+	m := newTable[string]()
 	for i := range 200 {
 		request := strings.Repeat("r", 1<<20) + fmt.Sprintf("%09d", i)
 		for _, key := range []string{request[len(request)-9:], request[len(request)-2000:]} {

@@ -20,8 +20,8 @@ import (
 // Sealed is the value of a word that is dead.
 const Sealed = ^uint64(0)
 
-// A Table maps keys to words and kinds. Create one with [New]; it must not be copied. Its methods may be called
-// by any number of goroutines at once. Look-ups take no lock and write nothing. Changes lock one segment, which
+// A Table maps keys to words and kinds. It must be initialized with [Table.Init] before it is used, and must
+// not be copied. Its other methods may be called by any number of goroutines at once. Look-ups take no lock and write nothing. Changes lock one segment, which
 // holds at most some hundred keys, so that no change takes longer than moving those.
 //
 // It is an extendible hash table (Fagin, Nievergelt, Pippenger, Strong, 1979): the first bits of a hash choose
@@ -49,15 +49,14 @@ type directory[K comparable, V any] struct {
 	segs  []atomic.Pointer[segment[K, V]]
 }
 
-// New returns an empty table.
-func New[K comparable, V any]() *Table[K, V] {
-	t := &Table[K, V]{seed: maphash.MakeSeed(), text: reflect.TypeFor[K]().Kind() == reflect.String}
+// Init makes t an empty table.
+func (t *Table[K, V]) Init() {
+	t.seed, t.text = maphash.MakeSeed(), reflect.TypeFor[K]().Kind() == reflect.String
 	d := &directory[K, V]{shift: 64, segs: make([]atomic.Pointer[segment[K, V]], 1)}
 	s := t.newSegment(0, 0, 0)
 	s.public = true
 	d.segs[0].Store(s)
 	t.dir.Store(d)
-	return t
 }
 
 // Hash returns the hash of key, which the other methods ask for. It differs from table to table.
