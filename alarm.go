@@ -6,19 +6,21 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
-// An alarm is the promise that somebody will look at a queue when its front, the first waiter, is due.
-// It is guarded by the bucket's lock. There is one at a time:
+// An alarm is the promise that somebody will look at a queue when its front, the first waiter, is
+// due. It is guarded by the bucket's lock. There is one at a time:
 //
-//   - By an injected clock, it is the front itself. A new front is woken, to sleep on a channel of the
-//     clock.
-//   - By the default clock, whoever finds the queue without an alarm sets one, without waking anybody.
-//     Where tokens come slowly, or nobody else waits, each waiter sleeps on a timer of its own, which is
-//     stopped until the waiter is the front. So a grant wakes one goroutine, the one that is served.
+//   - By an injected clock, it is the front itself. A new front is woken, to sleep on a channel of
+//     the clock.
+//   - By the default clock, whoever finds the queue without an alarm sets one, without waking
+//     anybody. Where tokens come slowly, or nobody else waits, each waiter sleeps on a timer of
+//     its own, which is stopped until the waiter is the front. So a grant wakes one goroutine, the
+//     one that is served.
 //   - Where several waiters are served each time, the queue has one timer, which serves them in a
-//     goroutine. So only those who are served are woken, and a hundred thousand waiters need one timer.
+//     goroutine. So only those who are served are woken, and a hundred thousand waiters need one
+//     timer.
 //
-// With only one of the last two at all rates, a grant costs up to twice the processor time at 1000 a
-// second, or up to half more at 100 000 a second.
+// With only one of the last two at all rates, a grant costs up to twice the processor time at 1000
+// a second, or up to half more at 100 000 a second.
 type alarm struct {
 	set   bool
 	at    int64       // if set: the instant at which somebody will look
@@ -26,9 +28,9 @@ type alarm struct {
 	timer *time.Timer // of the queue, or nil
 }
 
-// slowDivisor divides 10 ms to give the time between two grants from which on waiters have timers of
-// their own: 250 us, since timers were measured to be late by a multiple of that. For a waiter that
-// finds the queue empty it is a tenth: nobody else may be served together with it.
+// slowDivisor divides 10 ms to give the time between two grants from which on waiters have timers
+// of their own: 250 us, since timers were measured to be late by a multiple of that. For a waiter
+// that finds the queue empty it is a tenth: nobody else may be served together with it.
 const slowDivisor = 40
 
 // wantsTimer reports whether a waiter for n tokens that is about to queue is to have a timer of its
@@ -49,10 +51,12 @@ func (r *waitingRoom) front() *waiter {
 	return nil
 }
 
-// wakeServed wakes the waiters that have been served or refused since the last call. The lock is held.
+// wakeServed wakes the waiters that have left the queue since the last call. The lock is held.
 func (r *waitingRoom) wakeServed() {
 	for x := r.queue.Pop(); x != nil; x = r.queue.Pop() {
-		x.Owner.(*waiter).notify()
+		if x.Owner != nil {
+			x.Owner.(*waiter).notify()
+		}
 	}
 }
 
@@ -106,8 +110,8 @@ func (a *alarm) clear() {
 	*a = alarm{}
 }
 
-// ring serves those who are due when the queue's timer has fired. It calls no user code, since a panic
-// on this goroutine would end the process: the queue has a timer only by the default clock.
+// ring serves those who are due when the queue's timer has fired. It calls no user code, since a
+// panic on this goroutine would end the process: the queue has a timer only by the default clock.
 func (b *Bucket) ring() {
 	h := b.hold()
 	b.room.alarm.set = false

@@ -23,8 +23,8 @@ type Clock interface {
 	After(d time.Duration) <-chan time.Time
 }
 
-// A source reads a clock as nanoseconds since an epoch, which never go back. The zero source must not
-// be used. Copies of a source share the injected clock and its progress.
+// A source reads a clock as nanoseconds since an epoch, which never go back. The zero source must
+// not be used. Copies of a source share the injected clock and its progress.
 //
 // The epoch belongs to the bucket, never to the package: inside a testing/synctest bubble a
 // package-level epoch would lie decades in the future.
@@ -53,8 +53,8 @@ func (s *source) now() int64 {
 	return s.injected.now()
 }
 
-// read is now with the time that the clock itself shows, which is earlier while an injected clock is
-// behind the latest instant that it has reached.
+// read is now with the time that the clock itself shows, which is earlier while an injected clock
+// is behind the latest instant that it has reached.
 func (s *source) read() (t, shown int64) {
 	if s.injected == nil {
 		t = int64(time.Since(s.epoch))
@@ -104,9 +104,10 @@ func (i *injectedClock) now() int64 {
 	return t
 }
 
-// read returns the latest instant that the clock has reached, and the one that it shows. They differ
-// only if the clock has stepped back: latest is loaded before the clock is read, so that a reading which
-// another goroutine has overtaken is merely a little old, like one of the default clock.
+// read returns the latest instant that the clock has reached, and the one that it shows. They
+// differ only if the clock has stepped back: latest is loaded before the clock is read, so that a
+// reading which another goroutine has overtaken is merely a little old, like one of the default
+// clock.
 func (i *injectedClock) read() (t, shown int64) {
 	before := i.latest.Load()
 	shown = min(int64(i.clock.Now().Sub(i.epoch)), engine.Forever-1)

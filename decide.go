@@ -20,8 +20,8 @@ func (d *decision) final(want engine.Want) bool {
 	return d.outcome <= engine.Granted || d.outcome == engine.Dry && !want.Exact
 }
 
-// take is [engine.Timeline.Take] by the clock s. The result is too large to be copied on the way: it is
-// stored in d.
+// take is [engine.Timeline.Take] by the clock s. The result is too large to be copied on the way:
+// it is stored in d.
 func (s *source) take(p *engine.Timeline, word *atomic.Uint64, want engine.Want, d *decision) {
 	for {
 		first := word.Load() // before the clock: a denial is proved by it

@@ -17,26 +17,26 @@ var (
 	// ErrQueueFull means that as many callers queue already as [WithMaxWaiters] admits.
 	ErrQueueFull = errors.New("tokenbucket: too many waiters")
 
-	// ErrNever means that a reservation's tokens will never be there: the rate is zero, or the instant
-	// is centuries away.
+	// ErrNever means that a reservation's tokens will never be there: the rate is zero, or the
+	// instant is centuries away.
 	ErrNever = errors.New("tokenbucket: the tokens will never be there")
 
-	// ErrDeadline means that the turn would come after the context's deadline, which is known at once.
-	// errors.Is(ErrDeadline, context.DeadlineExceeded) holds.
+	// ErrDeadline means that the turn would come after the context's deadline, which is known at
+	// once. errors.Is(ErrDeadline, context.DeadlineExceeded) holds.
 	ErrDeadline error = deadlineError{}
 )
 
-// deadlineError is the type of ErrDeadline: a sentinel that is also [context.DeadlineExceeded], so that
-// callers that handle the error of a context need no second case.
+// deadlineError is the type of ErrDeadline: a sentinel that is also [context.DeadlineExceeded], so
+// that callers that handle the error of a context need no second case.
 type deadlineError struct{}
 
 func (deadlineError) Error() string   { return "tokenbucket: the turn would come after the deadline" }
 func (deadlineError) Is(t error) bool { return t == context.DeadlineExceeded }
 func (deadlineError) Timeout() bool   { return true }
 
-// WaitError is the error of a Wait or a Reserve that took nothing. It unwraps to one of the sentinels
-// of this package or, when the context ended, to its cause ([context.Cause]); errors.Is holds for the
-// context's error too.
+// WaitError is the error of a Wait or a Reserve that took nothing. It unwraps to one of the
+// sentinels of this package or, when the context ended, to its cause ([context.Cause]); errors.Is
+// holds for the context's error too.
 type WaitError struct {
 	N     int           // the tokens asked for
 	Delay time.Duration // how far away the turn was when the call gave up; 0 if unknown, or Never

@@ -33,8 +33,11 @@ type sleeper struct {
 	ch  chan time.Time
 }
 
+// clockStart is what a new fakeClock shows.
+var clockStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func newFakeClock() *fakeClock {
-	return &fakeClock{start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	return &fakeClock{start: clockStart}
 }
 
 func (c *fakeClock) Now() time.Time {

@@ -46,10 +46,9 @@ var specs = func() (all []spec) {
 // driver does the same to a bucket and to its model, and compares.
 type driver struct {
 	t      testing.TB
-	clk    *fakeClock
-	b      *tokenbucket.Bucket
+	b      subject
 	m      *model
-	waits  []*waiting
+	waits  []*pending
 	booked []*booking
 	out    []*node // waiters that were served and have yet to return
 	told   int64   // the instant the last RetryAfter pointed to
@@ -57,41 +56,20 @@ type driver struct {
 	log    []string
 }
 
-// waiting is a Wait in its own goroutine; err may be read once done is closed.
-type waiting struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error
-}
-
-func (w *waiting) returned() bool {
-	select {
-	case <-w.done:
-		return true
-	default:
-		return false
-	}
-}
-
 type booking struct {
-	r    *tokenbucket.Reservation
+	r    reserved
 	node *node // nil if it was granted when it was made
 	gone bool  // cancelled in time
 }
 
 // run reads a schedule from data: the limit, the size of the queue, the phase, then three bytes an operation.
-func run(t testing.TB, data []byte) {
+func run(t testing.TB, data []byte, newSubject func(l tokenbucket.Limit, maxWaiters int) subject) {
 	if len(data) < 3 {
 		return
 	}
 	s := specs[int(data[0])%len(specs)]
-	d := &driver{t: t, clk: newFakeClock()}
-	opts := []tokenbucket.Option{tokenbucket.WithClock(d.clk)}
 	most := []int{math.MaxInt, math.MaxInt, 4, 2, 1, 0}[int(data[1])%6]
-	if most < math.MaxInt {
-		opts = append(opts, tokenbucket.WithMaxWaiters(most))
-	}
-	d.b, d.m = tokenbucket.New(s.limit.Rate, s.limit.Burst, opts...), newModel(s, most)
+	d := &driver{t: t, b: newSubject(s.limit, most), m: newModel(s, most)}
 	d.logf("New(%v, %d) with at most %d waiters", s.limit.Rate, s.limit.Burst, most)
 	d.setClock(int64(data[2]) * 77_777_777_777)
 	d.poke() // the bucket goes by the latest instant that it has read
@@ -125,17 +103,17 @@ var actions = []func(d *driver, arg byte){
 // do moves the clock, acts, and lets everything come to rest.
 func (d *driver) do(action, arg, step byte) {
 	d.setClock(d.target(step))
-	first, mark := d.m.firstWaiter(), d.clk.mark()
+	first, mark := d.m.firstWaiter(), d.b.mark()
 	actions[int(action)%len(actions)](d, arg)
 	d.settle()
 	d.collect()
 	if d.m.firstWaiter() != first {
-		d.clk.forget(mark)
+		d.b.forget(mark)
 	}
 	if len(d.m.queue) > 0 || step&0x80 == 0 {
 		d.check()
 	}
-	d.clk.fire()
+	d.b.fire()
 	d.rest()
 }
 
@@ -176,7 +154,7 @@ func (d *driver) setClock(to int64) {
 	if to != d.m.shown {
 		d.logf("clock %+v to %v", time.Duration(to-d.m.shown), time.Duration(to))
 	}
-	d.clk.set(to)
+	d.b.set(to)
 	d.m.step(to)
 }
 
@@ -224,7 +202,7 @@ func (d *driver) returns(x *node) {
 	}
 }
 
-func (d *driver) await(w *waiting) {
+func (d *driver) await(w *pending) {
 	if !poll(w.returned) {
 		d.fail("a waiter did not return")
 	}
@@ -239,8 +217,8 @@ func (d *driver) rest() {
 	if due > d.m.now+int64(60*year) {
 		return
 	}
-	if !poll(func() bool { return d.clk.armed() <= due }) {
-		d.fail("nobody sleeps until %v, when the first waiter is due; armed: %v", time.Duration(due), time.Duration(d.clk.armed()))
+	if !poll(func() bool { return d.b.armed() <= due }) {
+		d.fail("nobody sleeps until %v, when the first waiter is due; armed: %v", time.Duration(due), time.Duration(d.b.armed()))
 	}
 }
 
@@ -270,11 +248,11 @@ func (d *driver) check() {
 // finish has everybody leave.
 func (d *driver) finish() {
 	for _, w := range d.waits {
-		first, mark := d.m.firstWaiter(), d.clk.mark()
+		first, mark := d.m.firstWaiter(), d.b.mark()
 		d.leave(w)
 		d.settle()
 		if d.collect(); d.m.firstWaiter() != first {
-			d.clk.forget(mark)
+			d.b.forget(mark)
 		}
 	}
 	d.check()
@@ -473,10 +451,8 @@ func (d *driver) waitDeadline(arg byte) {
 // waitN starts a Wait and stays until it has returned or joined the queue.
 func (d *driver) waitN(n int, deadline int64, cancelled bool) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &waiting{cancel: cancel, done: make(chan struct{})}
-	d.waits = append(d.waits, w)
 	if deadline != never {
-		ctx = fakeDeadline{ctx, d.clk.start.Add(time.Duration(deadline))}
+		ctx = fakeDeadline{ctx, clockStart.Add(time.Duration(deadline))}
 	}
 	if deadline != never {
 		d.logf("a deadline at %v", time.Duration(deadline))
@@ -494,10 +470,8 @@ func (d *driver) waitN(n int, deadline int64, cancelled bool) {
 	if !certain {
 		d.poke() // let nobody who is served by now be taken for the one that joins
 	}
-	go func() {
-		defer close(w.done)
-		w.err = d.b.WaitN(ctx, n)
-	}()
+	w := d.b.startWait(ctx, cancel, n)
+	d.waits = append(d.waits, w)
 	if !poll(func() bool { return w.returned() || !certain && d.b.Waiting() > queued }) {
 		d.fail("WaitN(%d) neither returned nor joined the queue", n)
 	}
@@ -546,7 +520,7 @@ func (d *driver) turn(n int) (soonest, latest int64) {
 }
 
 // waitedN compares what came of a WaitN: it returned at once, or it queues.
-func (d *driver) waitedN(n int, w *waiting, want verdict, credit credit, errs []error) {
+func (d *driver) waitedN(n int, w *pending, want verdict, credit credit, errs []error) {
 	if !w.returned() || w.err == nil && len(d.m.queue) > 0 && want == no && len(errs) > 0 && errs[0] == nil {
 		d.logf("WaitN(%d) queues", n)
 		d.m.waited(n, false)
@@ -584,7 +558,7 @@ func (d *driver) abandon(arg byte) {
 	d.leave(d.waits[int(arg)%len(d.waits)])
 }
 
-func (d *driver) leave(w *waiting) {
+func (d *driver) leave(w *pending) {
 	d.poke()
 	d.settle()
 	w.cancel()
@@ -606,7 +580,7 @@ func (d *driver) reserve(arg byte) {
 	d.begin(n)
 	want := d.m.decide(n)
 	lo, hi := d.m.foresee(n, d.m.b)
-	r, err := d.b.ReserveN(n)
+	r, err := d.b.reserve(n)
 	if err != nil {
 		d.logf("ReserveN(%d) = %v", n, err)
 		d.refused(n, want, hi, err)
@@ -765,10 +739,10 @@ func (d *driver) wake(byte) {
 	x, c := d.m.firstWaiter(), d.m.clone()
 	doubt := false
 	c.settle(func(*node) bool { doubt = true; return false })
-	if x == nil || doubt || d.clk.armed() > d.m.now || c.firstWaiter() == x {
+	if x == nil || doubt || d.b.armed() > d.m.now || c.firstWaiter() == x {
 		d.poke()
 	}
-	d.logf("fire %d timers", d.clk.fire())
+	d.logf("fire %d timers", d.b.fire())
 	d.settle()
 }
 
@@ -801,7 +775,7 @@ func (d *driver) negative(arg byte) {
 	for name, op := range map[string]func(){
 		"AllowN": func() { d.b.AllowN(n) }, "Take": func() { d.b.Take(n) }, "Charge": func() { d.b.Charge(n) },
 		"TakeAvailable": func() { d.b.TakeAvailable(n) }, "Refund": func() { d.b.Refund(n) },
-		"ReserveN": func() { _, _ = d.b.ReserveN(n) }, "WaitN": func() { _ = d.b.WaitN(context.Background(), n) },
+		"ReserveN": func() { _, _ = d.b.reserve(n) }, "WaitN": func() { _ = d.b.WaitN(context.Background(), n) },
 	} {
 		if msg := panicOf(op); !strings.HasPrefix(msg, "tokenbucket: ") {
 			d.fail("%s(%d) panicked with %q", name, n, msg)
@@ -847,7 +821,9 @@ func FuzzBucket(f *testing.F) {
 		f.Add(schedule(i, 40))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		run(t, data[:min(len(data), 600)])
+		data = data[:min(len(data), 600)]
+		run(t, data, newShell)
+		run(t, data, newStill)
 	})
 }
 
@@ -867,7 +843,9 @@ func TestRandomSchedules(t *testing.T) {
 		schedules = 300
 	}
 	for i := range schedules {
-		t.Run(fmt.Sprint(i), func(t *testing.T) { run(t, schedule(1000+i, 20+int(i%80))) })
+		data := schedule(1000+i, 20+int(i%80))
+		t.Run(fmt.Sprint(i), func(t *testing.T) { run(t, data, newShell) })
+		t.Run(fmt.Sprint(i, "/engine"), func(t *testing.T) { run(t, data, newStill) })
 	}
 }
 

@@ -15,3 +15,7 @@ func (b *Bucket) Word() (level uint64, inQueue bool) {
 	w := b.cell.Load().Word.Load()
 	return w &^ engine.Queued, w >= engine.Queued
 }
+
+// PlainLimit and LimitOf convert limits, for tests outside of the package that drive the engine.
+func PlainLimit(l Limit) engine.Limit { return l.plain() }
+func LimitOf(l engine.Limit) Limit    { return limitOf(l) }

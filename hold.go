@@ -7,8 +7,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
-// A waitingRoom is the part of a bucket that is used while somebody queues. Its lock also guards the
-// replacement of the bucket's cell.
+// A waitingRoom is the part of a bucket that is used while somebody queues. Its lock also guards
+// the replacement of the bucket's cell.
 type waitingRoom struct {
 	mu         sync.Mutex
 	queue      engine.Waitlist
@@ -22,8 +22,8 @@ func (r *waitingRoom) full(n uint64) bool {
 }
 
 // A hold is a bucket in the hands of a goroutine that has its lock and its word, until release.
-// [engine.Held] has the state meanwhile. The goroutine must not call a method of the bucket that locks
-// again.
+// [engine.Held] has the state meanwhile. The goroutine must not call a method of the bucket that
+// locks again.
 type hold struct {
 	engine.Held
 	b     *Bucket
@@ -88,17 +88,17 @@ func (b *Bucket) readLocked(c *engine.Cell, w uint64) (t, shown int64) {
 	return t, shown
 }
 
-// release wakes those who were served, sees to it that the next one will be, gives the word back and
-// unlocks the bucket.
+// release sets the alarm for whoever is due next, gives the word back, wakes those who were served
+// and unlocks the bucket. A waiter must not return before its tokens are gone from the word.
 func (h *hold) release() {
 	b := h.b
-	b.room.wakeServed()
 	b.setAlarm(h)
 	if h.Timeline() == h.cell.Timeline {
 		h.cell.Word.Store(h.Word())
 	} else {
 		h.publish()
 	}
+	b.room.wakeServed()
 	b.room.mu.Unlock()
 }
 

@@ -417,3 +417,46 @@ func testKeyedAllocs[K comparable](t *testing.T, rich, poor K) {
 		}
 	}
 }
+
+// TestKeyedOverflowManyLimits: with more limits than tiers, no key gets more at once than its own burst, and
+// limits whose keys are gone do not stand in the way of new ones.
+func TestKeyedOverflowManyLimits(t *testing.T) {
+	c := new(handClock)
+	limits := map[int]Limit{}
+	k := NewKeyedFunc(func(key int) Limit { return limits[key] }, WithClock(c), WithMaxKeys(1))
+	limits[0] = Limit{PerSecond(1), 1}
+	k.Allow(0)
+	for i := range overflowTiers {
+		limits[1+i] = Limit{Per(i, time.Hour), 10_000}
+		k.Take(1+i, 1)
+	}
+	limits[100], limits[200] = Limit{PerSecond(1000), 5}, Limit{PerSecond(10), 20}
+	if n := k.TakeAvailable(100, math.MaxInt); n > 5 {
+		t.Errorf("a key with a burst of 5 got %d tokens at once", n)
+	}
+	for range 3 { // two limits take turns in one tier, and nothing is minted
+		k.TakeAvailable(100, math.MaxInt)
+		k.TakeAvailable(200, math.MaxInt)
+	}
+	if n := k.TakeAvailable(100, math.MaxInt) + k.TakeAvailable(200, math.MaxInt); n != 0 {
+		t.Errorf("%d tokens were minted", n)
+	}
+	c.set(time.Second)
+	if n := k.TakeAvailable(200, math.MaxInt); n < 10 {
+		t.Errorf("a key at 10/s got %d tokens after a second", n)
+	}
+}
+
+// TestKeyedLeavesOverflow: a key that gets a bucket of its own gets no second burst.
+func TestKeyedLeavesOverflow(t *testing.T) {
+	c := new(handClock)
+	k := NewKeyed[string](PerHour(1), 10, WithClock(c), WithMaxKeys(1))
+	k.Allow("there")
+	if n := k.TakeAvailable("new", 100); n != 10 {
+		t.Fatalf("%d tokens from the overflow", n)
+	}
+	k.Delete("there")
+	if n := k.TakeAvailable("new", 100); n != 0 || k.Len() != 1 {
+		t.Errorf("%d tokens more in a bucket of its own, Len = %d", n, k.Len())
+	}
+}

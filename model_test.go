@@ -98,7 +98,7 @@ type node struct {
 	since int64    // not before this was it granted,
 	taken int64    // nor after this; an appointment is granted at its own time, however late it is settled
 	fails bool     // it was dropped, asking for more than the new burst
-	wait  *waiting // of a waiter
+	wait  *pending // of a waiter
 	book  *booking // of an appointment
 }
 

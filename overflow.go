@@ -14,9 +14,9 @@ const (
 
 // An overflow holds the buckets that keys share which found no room.
 //
-// The keys of one limit share the buckets of one tier. If there are more limits than tiers, a new limit
-// takes over the tier that was not asked for the longest. Its buckets keep the tokens that they have,
-// so changing the limit of a bucket to and fro mints nothing.
+// The keys of one limit share the buckets of one tier. If there are more limits than tiers, a new
+// limit takes over the tier that was not asked for the longest. Its buckets keep the tokens that
+// they have, so changing the limit of a bucket to and fro mints nothing.
 type overflow struct {
 	limit *atomic.Pointer[engine.Timeline] // the limit of all keys, which share one tier; nil if each has its own
 	mu    sync.Mutex                       // guards changes of tiers
@@ -31,7 +31,8 @@ type tier struct {
 	buckets *[overflowBuckets]Bucket
 }
 
-// find returns the bucket that a key of the hash h and the limit l shares, or nil if there is none yet.
+// find returns the bucket that a key of the hash h and the limit l shares, or nil if there is none
+// yet.
 func (o *overflow) find(h uint64, l engine.Limit) *Bucket {
 	tiers := o.tiers.Load()
 	if tiers == nil {
@@ -107,8 +108,8 @@ func newOverflowBuckets(p *engine.Timeline, src source, maxWaiters int) *[overfl
 	return buckets
 }
 
-// idlest returns the index of the tier that was not asked for the longest, of those without waiters,
-// or -1.
+// idlest returns the index of the tier that was not asked for the longest, of those without
+// waiters, or -1.
 func (o *overflow) idlest(tiers []*tier) int {
 	least := -1
 	for i, x := range tiers {

@@ -6,9 +6,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
-// A Reservation is a place in the queue of a [Bucket] with an instant at which its tokens are taken,
-// whether its owner acts or not. Nobody who comes later gets them before. Its owner waits for
-// [Reservation.Delay] and then acts.
+// A Reservation is a place in the queue of a [Bucket] with an instant at which its tokens are
+// taken, whether its owner acts or not. Nobody who comes later gets them before. Its owner waits
+// for [Reservation.Delay] and then acts.
 //
 // The zero Reservation is one whose tokens were there at once. All methods are safe for concurrent
 // use. A Reservation must not be copied.
@@ -20,12 +20,12 @@ type Reservation struct {
 // Reserve reserves one token. See [Bucket.ReserveN].
 func (b *Bucket) Reserve() (*Reservation, error) { return b.ReserveN(1) }
 
-// ReserveN reserves n tokens, behind all who wait already, and returns at once. The caller waits for
-// Delay before it acts.
+// ReserveN reserves n tokens, behind all who wait already, and returns at once. The caller waits
+// for Delay before it acts.
 //
-// An error is a [*WaitError] and means that nothing was taken. It wraps [ErrExceedsBurst] if n is more
-// than the burst, [ErrQueueFull] if [WithMaxWaiters] admits no more, or [ErrNever] if the tokens will
-// never be there, because the rate is zero or the instant is centuries away.
+// An error is a [*WaitError] and means that nothing was taken. It wraps [ErrExceedsBurst] if n is
+// more than the burst, [ErrQueueFull] if [WithMaxWaiters] admits no more, or [ErrNever] if the
+// tokens will never be there, because the rate is zero or the instant is centuries away.
 func (b *Bucket) ReserveN(n int) (*Reservation, error) {
 	mustCount("ReserveN", n)
 	if n == 0 || b.takeNow(uint64(n)) {
@@ -62,9 +62,9 @@ func (b *Bucket) reserve(h *hold, n int) (*Reservation, error) {
 // Delay returns how long it is until the reserved tokens are taken: 0 if they are, [Never] once the
 // reservation has been cancelled.
 //
-// The instant does not move away, however many leave the queue or join it, unless tokens are charged,
-// the limit is lowered, or a waiter in front was served more than 10 ms late. A caller that must be
-// strict asks again after sleeping.
+// The instant does not move away, however many leave the queue or join it, unless tokens are
+// charged, the limit is lowered, or a waiter in front was served more than 10 ms late. A caller
+// that must be strict asks again after sleeping.
 func (r *Reservation) Delay() time.Duration {
 	var d time.Duration
 	r.visit(func(h *hold) { d = h.until(h.GrantAt(r.x)) })
@@ -74,8 +74,8 @@ func (r *Reservation) Delay() time.Duration {
 	return d
 }
 
-// Cancel gives the reservation up, so that waiters behind it may move forward. Later reservations keep
-// their times. Cancel does nothing once the instant has come: the tokens are taken then, and
+// Cancel gives the reservation up, so that waiters behind it may move forward. Later reservations
+// keep their times. Cancel does nothing once the instant has come: the tokens are taken then, and
 // [Bucket.Refund] puts them back if they were not used. Cancelling twice is like cancelling once.
 func (r *Reservation) Cancel() {
 	r.visit(func(h *hold) { h.Leave(r.x) })
@@ -88,7 +88,7 @@ func (r *Reservation) visit(f func(*hold)) {
 	}
 	h := r.b.hold()
 	defer h.release()
-	if r.x.State() == engine.Waiting {
+	if h.StateOf(r.x) == engine.Waiting {
 		f(&h)
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Never is the duration reported for tokens that will never arrive: more than the burst, or at a rate
-// of zero.
+// Never is the duration reported for tokens that will never arrive: more than the burst, or at a
+// rate of zero.
 const Never time.Duration = math.MaxInt64
 
-// Result is a decision with its figures. All of them are of one state of the bucket, so that they do
-// not contradict each other.
+// Result is a decision with its figures. All of them are of one state of the bucket, so that they
+// do not contradict each other.
 type Result struct {
 	// Allowed reports whether the tokens were taken.
 	Allowed bool
@@ -25,8 +25,8 @@ type Result struct {
 	// them.
 	RetryAfter time.Duration
 
-	// ResetAfter is how long it takes until the bucket is full, if nobody takes tokens. It is 0 if the
-	// bucket is full, and Never at a rate of zero.
+	// ResetAfter is how long it takes until the bucket is full, if nobody takes tokens. It is 0 if
+	// the bucket is full, and Never at a rate of zero.
 	ResetAfter time.Duration
 
 	// Limit is the limit that the decision was made under.

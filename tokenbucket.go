@@ -8,29 +8,30 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
-// A Bucket holds up to burst tokens and is refilled at a steady rate. A caller takes a token before it
-// does what is limited.
+// A Bucket holds up to burst tokens and is refilled at a steady rate. A caller takes a token
+// before it does what is limited.
 //
-// In every window of time of length T, the decisions of a Bucket grant at most burst + rate*(T + 1ns)
-// tokens. Counting those who waited, it is at most burst + rate*(T + 10ms). The package documentation
-// lists all that a Bucket promises.
+// In every window of time of length T, the decisions of a Bucket grant at most burst + rate*(T +
+// 1ns) tokens. Counting those who waited, it is at most burst + rate*(T + 10ms). The package
+// documentation lists all that a Bucket promises.
 //
-// Create one with [New]. The zero Bucket has no tokens and denies everything until [Bucket.SetLimit]
-// gives it a limit. A Bucket must not be copied after first use. All methods are safe for concurrent
-// use. A Bucket has no goroutine and nothing to close: one that is no longer used is collected.
+// Create one with [New]. The zero Bucket has no tokens and denies everything until
+// [Bucket.SetLimit] gives it a limit. A Bucket must not be copied after first use. All methods are
+// safe for concurrent use. A Bucket has no goroutine and nothing to close: one that is no longer
+// used is collected.
 //
-// Counts of tokens n are in [0, math.MaxInt]; a negative n panics. With n == 0 every method succeeds
-// at once and takes nothing.
+// Counts of tokens n are in [0, math.MaxInt]; a negative n panics. With n == 0 every method
+// succeeds at once and takes nothing.
 type Bucket struct {
-	// The first cache line is what every decision reads and hardly anybody writes. A Bucket fills four
-	// lines, so no other bucket's word shares a line with this one's. Otherwise two goroutines with a
-	// bucket each would cost each other 15 to 70 ns a decision.
+	// The first cache line is what every decision reads and hardly anybody writes. A Bucket fills
+	// four lines, so no other bucket's word shares a line with this one's. Otherwise two
+	// goroutines with a bucket each would cost each other 15 to 70 ns a decision.
 	cell   atomic.Pointer[engine.Cell] // nil in the zero Bucket; replaced, its predecessor sealed, under mu
 	source source                      // fixed once cell is not nil
 
-	// refusing is set by the first denial and never cleared. Until then a decision that takes a token
-	// skips the load that proves a denial, which costs 4 ns right after a compare-and-swap on the same
-	// word.
+	// refusing is set by the first denial and never cleared. Until then a decision that takes a
+	// token skips the load that proves a denial, which costs 4 ns right after a compare-and-swap
+	// on the same word.
 	refusing atomic.Bool
 
 	first engine.Cell // what cell points to until the limit is changed
@@ -51,7 +52,8 @@ func New(rate Rate, burst int, opts ...Option) *Bucket {
 	return b
 }
 
-// init makes b a new bucket on the timeline p. At most maxWaiters may queue; -1 stands for any number.
+// init makes b a new bucket on the timeline p. At most maxWaiters may queue; -1 stands for any
+// number.
 func (b *Bucket) init(p *engine.Timeline, s source, maxWaiters int) {
 	b.source, b.room.maxWaiters = s, maxWaiters
 	b.first.Timeline = p
@@ -79,13 +81,15 @@ func panicCount(where string, n int) {
 // Allow takes one token if there is one, and reports whether it did.
 func (b *Bucket) Allow() bool { return b.AllowN(1) }
 
-// AllowN takes n tokens if there are that many, and reports whether it did. It takes all or nothing.
+// AllowN takes n tokens if there are that many, and reports whether it did. It takes all or
+// nothing.
 func (b *Bucket) AllowN(n int) bool {
 	c := b.cell.Load()
 	if c == nil {
 		return b.allowSlow(n)
 	}
-	// This is the clock and the common case of source.take, inlined. The calls would cost 1 ns of 32.
+	// This is the clock and the common case of source.take, inlined. The calls would cost 1 ns of
+	// 32.
 	first := engine.Sealed
 	if b.refusing.Load() {
 		first = c.Word.Load()
@@ -163,14 +167,15 @@ func (b *Bucket) takeLocked(want engine.Want, d *decision) {
 	d.took, d.moment, d.outcome = h.Take(want)
 }
 
-// awaitCell waits until the goroutine that replaces the cell has done so, and serves whoever is due.
+// awaitCell waits until the goroutine that replaces the cell has done so, and serves whoever is
+// due.
 func (b *Bucket) awaitCell() {
 	h := b.hold()
 	h.release()
 }
 
-// Refund puts back n tokens that were taken and not used, at most as many as the bucket has room for.
-// Those who wait move forward at once.
+// Refund puts back n tokens that were taken and not used, at most as many as the bucket has room
+// for. Those who wait move forward at once.
 func (b *Bucket) Refund(n int) {
 	mustCount("Refund", n)
 	b.move(refund, uint64(n))
@@ -179,8 +184,8 @@ func (b *Bucket) Refund(n int) {
 // Charge takes n tokens whether they are there or not. The bucket may go into debt, which has to be
 // refilled before anybody is granted a token. Those who wait are delayed by it.
 //
-// A debt is bounded: by 50 years of refill or more at rates of up to 10^9 a second, and always by more
-// than the burst. What exceeds the bound is forgotten.
+// A debt is bounded: by 50 years of refill or more at rates of up to 10^9 a second, and always by
+// more than the burst. What exceeds the bound is forgotten.
 func (b *Bucket) Charge(n int) {
 	mustCount("Charge", n)
 	b.move(charge, uint64(n))
@@ -210,8 +215,8 @@ func (b *Bucket) move(m move, n uint64) {
 	}
 }
 
-// Tokens returns how many tokens there are, less what those who queue are owed. It is negative if they
-// are owed more than there is, or if the bucket is in debt.
+// Tokens returns how many tokens there are, less what those who queue are owed. It is negative if
+// they are owed more than there is, or if the bucket is in debt.
 func (b *Bucket) Tokens() float64 {
 	for {
 		c := b.cell.Load()
@@ -241,8 +246,8 @@ func (b *Bucket) Limit() Limit {
 }
 
 // SetLimit changes the limit. The tokens that are there stay, as far as the new burst has room for
-// them, and so does a debt. Everybody who waits is given a new time, at once. SetLimit panics if the
-// burst is less than 1.
+// them, and so does a debt. Everybody who waits is given a new time, at once. SetLimit panics if
+// the burst is less than 1.
 //
 // A bucket without a limit ([Inf]) counts as full. A wait for more tokens than the new burst fails
 // with [ErrExceedsBurst].

@@ -14,11 +14,13 @@ func (b *Bucket) Wait(ctx context.Context) error { return b.WaitN(ctx, 1) }
 // nobody overtakes them, however few tokens they ask for.
 //
 // An error is a [*WaitError] and means that nothing was taken. It wraps
-//   - [ErrExceedsBurst], at once, if n is more than the burst; also later, if SetLimit makes it so;
+//   - [ErrExceedsBurst], at once, if n is more than the burst; also later, if SetLimit makes it
+//     so;
 //   - [ErrDeadline], at once, if the turn is known to come after ctx's deadline;
 //   - [ErrQueueFull], at once, if [WithMaxWaiters] admits no more;
 //   - the cause of ctx ([context.Cause]) if ctx ends before the turn has come, or is done already,
-//     even if there are tokens. If the tokens were granted first, WaitN returns nil, whatever ctx says.
+//     even if there are tokens. If the tokens were granted first, WaitN returns nil, whatever ctx
+//     says.
 //
 // A deadline of ctx is compared with the bucket's clock. At a rate of zero a waiter waits for
 // [Bucket.SetLimit], [Bucket.Refund] or the end of ctx.
@@ -91,7 +93,7 @@ func (b *Bucket) enqueue(n int, deadline int64) (x *waiter, wakeAt int64, err er
 	}
 	x = b.newWaiter(&h, need, turn)
 	h.Join(&x.Node)
-	if x.State() == engine.Served {
+	if h.StateOf(&x.Node) == engine.Served {
 		return nil, 0, nil // there was a place in front of a reservation
 	}
 	return x, b.attend(&h, x), nil
@@ -142,8 +144,8 @@ func (b *Bucket) look(x *waiter) int64 {
 	return b.attend(&h, x)
 }
 
-// leave takes x out of the queue and reports whether it was still there, with the time that its turn
-// was away. Otherwise the grant came first: its tokens are taken, and its Wait has succeeded.
+// leave takes x out of the queue and reports whether it was still there, with the time that its
+// turn was away. Otherwise the grant came first: its tokens are taken, and its Wait has succeeded.
 func (b *Bucket) leave(x *waiter) (delay time.Duration, left bool) {
 	h := b.hold()
 	defer h.release()
@@ -155,7 +157,7 @@ func (b *Bucket) leave(x *waiter) (delay time.Duration, left bool) {
 func (b *Bucket) abandon(x *waiter) {
 	h := b.holdUnread()
 	defer h.release()
-	if !h.Leave(&x.Node) && x.State() == engine.Served {
+	if !h.Leave(&x.Node) && h.StateOf(&x.Node) == engine.Served {
 		h.Refund(x.N)
 	}
 }

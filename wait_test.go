@@ -17,6 +17,22 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
+// waiting is a Wait in its own goroutine; err may be read once done is closed.
+type waiting struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+func (w *waiting) returned() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // goWait waits for n tokens in a goroutine of its own, and returns once that is in the queue or has returned. It is for
 // use in a bubble.
 func goWait(ctx context.Context, b *tokenbucket.Bucket, n int) *waiting {

@@ -32,17 +32,17 @@ func (p *Timeline) Full(t int64, v uint64) bool { return p.balance(t, v) >= int6
 // FullLevel returns the level of a bucket that is full at the instant t and not before.
 func (p *Timeline) FullLevel(t int64) uint64 { return p.refillAt(t) }
 
-// Adopt returns the level that gives, at the instant t, the balance that level v of the timeline old
-// has then, rounded down to a quantum and cut to the burst of p.
+// Adopt returns the level that gives, at the instant t, the balance that level v of the timeline
+// old has then, rounded down to a quantum and cut to the burst of p.
 func (p *Timeline) Adopt(old *Timeline, v uint64, t int64) uint64 {
 	bal := rescale(old.balance(t, v), int(p.frac)-int(old.frac), int64(p.burst))
 	// This does not overflow: all but bal are less than 2^63 together.
 	return min(p.refillAt(t)+p.burst-uint64(bal), maxLevel)
 }
 
-// After returns the timeline of limit l, which replaces p at the instant t, for the keys of one map.
-// A key that is not in the map may have been evicted, which nobody must notice: a new key has what a
-// bucket that was full under p at the instant t would have now.
+// After returns the timeline of limit l, which replaces p at the instant t, for the keys of one
+// map. A key that is not in the map may have been evicted, which nobody must notice: a new key has
+// what a bucket that was full under p at the instant t would have now.
 func (p *Timeline) After(l Limit, t int64) *Timeline {
 	if l == p.limit {
 		return p

@@ -1,6 +1,7 @@
 // Package engine is the arithmetic and the queue of a token bucket, without clocks, locks of its
 // own, timers, channels or goroutines. Every function is told what time it is and answers what is
-// to be done. The shell around it (the root package) reads clocks, holds locks and wakes goroutines.
+// to be done. The shell around it (the root package) reads clocks, holds locks and wakes
+// goroutines.
 //
 // It has four parts, each built on those before it:
 //
@@ -29,7 +30,7 @@
 //
 //	refill(t) + burst - level, and never more than burst
 //
-// so a level below refill(t) reads as refill(t), and a level of 0 is a full bucket at any time. This
-// is the generic cell rate algorithm (ITU-T I.371, annex A) with the virtual time counted in
+// so a level below refill(t) reads as refill(t), and a level of 0 is a full bucket at any time.
+// This is the generic cell rate algorithm (ITU-T I.371, annex A) with the virtual time counted in
 // tokens, where its steps are exact at every rate, instead of in nanoseconds.
 package engine

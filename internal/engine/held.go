@@ -1,9 +1,9 @@
 package engine
 
-// A Held is the state of a bucket with a queue at one instant. It is made by [Waitlist.Hold] for the
-// goroutine that has the bucket's lock and has seized its word. The state is the caller's alone until
-// the word that [Held.Word] returns is stored and the lock is released. Everybody who was due at the
-// instant has been served.
+// A Held is the state of a bucket with a queue at one instant. It is made by [Waitlist.Hold] for
+// the goroutine that has the bucket's lock and has seized its word. The state is the caller's
+// alone until the word that [Held.Word] returns is stored and the lock is released. Everybody who
+// was due at the instant has been served.
 //
 // A Held is used on the stack of one goroutine and must not outlast the lock.
 type Held struct {
@@ -13,15 +13,15 @@ type Held struct {
 	r uint64 // the refill until t
 	v uint64 // the level
 
-	// credit reports whether v, where it is below r, is so because the last waiter was served late.
-	// What has been refilled beyond the burst since the turn of that waiter is still there for other
-	// waiters, up to catchUp.
+	// credit reports whether v, where it is below r, is so because the last waiter was served
+	// late. What has been refilled beyond the burst since the turn of that waiter is still there
+	// for other waiters, up to catchUp.
 	credit bool
 }
 
-// Hold returns the state of the bucket whose queue is q at the instant t, and serves whoever is due.
-// w is the word on p as it was before it was seized by the caller, who must hold the bucket's lock
-// and must have read the clock after that, so that nobody took a token later than t.
+// Hold returns the state of the bucket whose queue is q at the instant t, and serves whoever is
+// due. w is the word on p as it was before it was seized by the caller, who must hold the bucket's
+// lock and must have read the clock after that, so that nobody took a token later than t.
 func (q *Waitlist) Hold(p *Timeline, w uint64, t int64) Held {
 	h := Held{q: q, p: p, t: t, v: w &^ Queued}
 	if p.Spent(t) {
@@ -88,9 +88,9 @@ func (h *Held) TakeWaiting(n uint64) bool {
 	return true
 }
 
-// Turn returns the instant before which it cannot be the turn of a waiter for n tokens that joins the
-// queue now. It becomes earlier only if the limit changes, tokens are refunded or somebody leaves.
-// n must not exceed the burst.
+// Turn returns the instant before which it cannot be the turn of a waiter for n tokens that joins
+// the queue now. It becomes earlier only if the limit changes, tokens are refunded or somebody
+// leaves. n must not exceed the burst.
 func (h *Held) Turn(n uint64) int64 {
 	v := max(h.v, h.r)
 	if h.q.head != nil {
@@ -107,8 +107,8 @@ func (h *Held) Turn(n uint64) int64 {
 // ReserveAt returns the instant at which a reservation for n tokens, made now, would be granted.
 func (h *Held) ReserveAt(n uint64) int64 { return h.Moment().Turn(n) }
 
-// Join puts x at the end of the queue. x is served at once if it is the first waiter and has a place
-// in front of a reservation.
+// Join puts x at the end of the queue. x is served at once if it is the first waiter and has a
+// place in front of a reservation.
 func (h *Held) Join(x *Node) {
 	if h.q.reserved > 0 || x.isReservation() {
 		h.q.forecast, h.q.forecastValid = h.p.after(h.forecast(), x), true
@@ -119,9 +119,12 @@ func (h *Held) Join(x *Node) {
 	}
 }
 
+// StateOf returns the state of x, published or not.
+func (h *Held) StateOf(x *Node) State { return x.state }
+
 // Leave takes x out of the queue, if it is still there, and reports whether it was.
 func (h *Held) Leave(x *Node) bool {
-	if x.State() != Waiting {
+	if x.state != Waiting {
 		return false
 	}
 	h.q.remove(x, Abandoned)
@@ -196,6 +199,6 @@ func (h *Held) disturb() {
 	h.q.slipped = h.q.reserved > 0
 }
 
-// reforecast notes that the level behind the last node has to be forecast anew, and that there may be
-// gaps in front of reservations.
+// reforecast notes that the level behind the last node has to be forecast anew, and that there may
+// be gaps in front of reservations.
 func (h *Held) reforecast() { h.q.forecastValid, h.q.gaps = false, h.q.reserved > 0 }

@@ -36,8 +36,8 @@ func (m Moment) Remaining() int {
 	return int(m.p.tokens(m.r, max(m.r, m.v)))
 }
 
-// Tokens returns the balance in tokens. It is negative in debt, or if the queue is owed more than is
-// there.
+// Tokens returns the balance in tokens. It is negative in debt, or if the queue is owed more than
+// is there.
 func (m Moment) Tokens() float64 {
 	if m.p.Unlimited() {
 		return float64(m.p.limit.Burst)
@@ -45,8 +45,9 @@ func (m Moment) Tokens() float64 {
 	return math.Ldexp(float64(int64(m.p.burst)-int64(max(m.v, m.r)-m.r)), -int(m.p.frac))
 }
 
-// Turn returns the earliest instant at which a newcomer, queued last, could take n tokens. It returns
-// Past if that instant is over, and Forever if n is more than the burst or the instant never comes.
+// Turn returns the earliest instant at which a newcomer, queued last, could take n tokens. It
+// returns Past if that instant is over, and Forever if n is more than the burst or the instant
+// never comes.
 func (m Moment) Turn(n uint64) int64 {
 	switch {
 	case m.p.Exceeds(n):

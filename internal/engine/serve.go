@@ -4,8 +4,8 @@ package engine
 //
 // A reservation is granted at its own instant, however late that is noticed, and takes its tokens
 // from the bucket as it was then. A waiter is granted now, late as that may be, so that the tokens
-// granted in any window are counted when they are really granted. In return the bucket may then hold
-// up to catchUp more than its burst.
+// granted in any window are counted when they are really granted. In return the bucket may then
+// hold up to catchUp more than its burst.
 func (h *Held) serve() {
 	q := h.q
 	h.grantReservations()
@@ -48,17 +48,17 @@ func (h *Held) grantAt(x *Node) int64 {
 	return max(x.At, h.p.earliest(h.v, x))
 }
 
-// earliest returns the first instant at which the tokens of the reservation x are there at level v. A
-// reservation for more than the burst, which a change of limit can leave behind, is content with a
-// full bucket.
+// earliest returns the first instant at which the tokens of the reservation x are there at level
+// v. A reservation for more than the burst, which a change of limit can leave behind, is content
+// with a full bucket.
 func (p *Timeline) earliest(v uint64, x *Node) int64 {
 	need := p.quanta(x.N)
 	v += need
 	return p.when(v - min(v, max(p.burst, need)))
 }
 
-// reserved returns the level after the reservation x was granted at the instant at, before which the
-// level was v.
+// reserved returns the level after the reservation x was granted at the instant at, before which
+// the level was v.
 //
 // The bucket cannot have held more than its burst then. But if the tokens of x were the last thing
 // that it waited for, the bucket was not yet full: then at is merely rounded up to a nanosecond,
@@ -71,15 +71,15 @@ func (p *Timeline) reserved(v uint64, x *Node, at int64) uint64 {
 	return min(v+need, maxLevel)
 }
 
-// lateLevel returns the level for serving a waiter: what was refilled beyond the burst up to catchUp
-// ago is not lost.
+// lateLevel returns the level for serving a waiter: what was refilled beyond the burst up to
+// catchUp ago is not lost.
 func (h *Held) lateLevel() uint64 { return max(h.v, h.r-min(h.r, h.p.slack)) }
 
 // Due returns the instant at which the first waiter is to be looked at next. It is not after the
 // instant of the Held if the waiter can be served. There must be a waiter.
 //
-// Reservations in front of the waiter hold it up only as far as they need to: when somebody in front
-// of them has left, the waiter may use the place, provided that it delays no reservation.
+// Reservations in front of the waiter hold it up only as far as they need to: when somebody in
+// front of them has left, the waiter may use the place, provided that it delays no reservation.
 func (h *Held) Due() int64 {
 	if h.p.Unlimited() {
 		return h.t

@@ -10,15 +10,15 @@ type Want struct {
 }
 
 // Take takes as many tokens as there are within want. It returns how many, and the moment of the
-// decision if the outcome is Granted or Denied. first was loaded from word before the clock was read
-// as t. If the outcome is Stale, the caller must load first and read the clock again.
+// decision if the outcome is Granted or Denied. first was loaded from word before the clock was
+// read as t. If the outcome is Stale, the caller must load first and read the clock again.
 //
-// Take is linearizable, except for what docs/concurrency.md says of full buckets. A grant takes effect
-// at its compare-and-swap; its reading of the clock may be older than the word, and then it never
-// grants more. A denial holds at the instant at which first was loaded: the word had that value
-// already, and at the later instant t there were still too few tokens. Without that first load, a
-// caller that was held up between clock and word would be denied for a token that has been there
-// all the time. The same goes for taking fewer than Most, and for the figures of a decision.
+// Take is linearizable, except for what docs/concurrency.md says of full buckets. A grant takes
+// effect at its compare-and-swap; its reading of the clock may be older than the word, and then it
+// never grants more. A denial holds at the instant at which first was loaded: the word had that
+// value already, and at the later instant t there were still too few tokens. Without that first
+// load, a caller that was held up between clock and word would be denied for a token that has been
+// there all the time. The same goes for taking fewer than Most, and for the figures of a decision.
 func (p *Timeline) Take(word *atomic.Uint64, first uint64, t int64, want Want) (uint64, Moment, Outcome) {
 	if p.Unlimited() {
 		return p.takeUnlimited(word, t, want)
@@ -113,7 +113,8 @@ func (p *Timeline) refunded(v, r, n uint64) uint64 {
 // takes half a century or more.
 func (p *Timeline) charged(v, _, n uint64) uint64 { return min(v+p.quanta(n), maxLevel) }
 
-// Look reads the word without changing it. first was loaded from word before the clock was read as t.
+// Look reads the word without changing it. first was loaded from word before the clock was read as
+// t.
 func (p *Timeline) Look(word *atomic.Uint64, first uint64, t int64) (Moment, Outcome) {
 	switch {
 	case first == Sealed:
@@ -131,8 +132,8 @@ func (p *Timeline) Look(word *atomic.Uint64, first uint64, t int64) (Moment, Out
 	return Moment{p: p, t: t, r: r, v: max(first, r)}, Granted
 }
 
-// Seize sets [Queued] in the word, so that it belongs to the holder of the bucket's lock, who must be
-// the caller. It returns the word as it was before, which is [Sealed] if it is dead.
+// Seize sets [Queued] in the word, so that it belongs to the holder of the bucket's lock, who must
+// be the caller. It returns the word as it was before, which is [Sealed] if it is dead.
 func Seize(word *atomic.Uint64) uint64 {
 	for {
 		w := word.Load()

@@ -104,8 +104,9 @@ func (p *Timeline) when(x uint64) int64 {
 	if x2>>p.post != x || x2 >= p.mult {
 		return Forever
 	}
-	// A multiplication by the reciprocal takes half the time of a division. inv is less than 2 below
-	// 2^127/mult, so the quotient is less than 5 too small. That is at most 3 ns, which refill finds.
+	// A multiplication by the reciprocal takes half the time of a division. inv is less than 2
+	// below 2^127/mult, so the quotient is less than 5 too small. That is at most 3 ns, which
+	// refill finds.
 	hi, lo := bits.Mul64(x2, p.inv)
 	d := (hi<<1 | lo>>63) >> (p.pre & 63)
 	if d+3 >= p.span {

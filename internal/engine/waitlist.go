@@ -4,10 +4,11 @@ import "sync/atomic"
 
 // A Waitlist is the queue of a bucket, first come, first served: waiters, each a goroutine that
 // blocks until its tokens are granted, and reservations, each granted at the instant that was told
-// when it was made. Tokens are taken when they are granted, never in advance. So leaving the queue is
-// an unlink with nothing to give back, and everybody behind has moved forward.
+// when it was made. Tokens are taken when they are granted, never in advance. So leaving the queue
+// is an unlink with nothing to give back, and everybody behind has moved forward.
 //
-// The zero Waitlist is empty. It is guarded by the bucket's lock, and changed only through a [Held].
+// The zero Waitlist is empty. It is guarded by the bucket's lock, and changed only through a
+// [Held].
 type Waitlist struct {
 	head, tail   *Node
 	front        *Node  // the first waiter; before it there are only reservations
@@ -17,29 +18,30 @@ type Waitlist struct {
 	owed         uint64 // tokens that everybody in the queue asks for, in all
 	owedReserved uint64 // and of these, those of reservations
 
-	// popped and poppedTail list the waiters that were served or became oversized, in order, until
-	// their owners are woken; see Pop.
-	popped, poppedTail *Node
+	// gone and goneTail list the nodes that have left the queue, in order, until Pop publishes it.
+	gone, goneTail *Node
 
-	// forecast is the level of the bucket once everybody in the queue has been served. It is kept only
-	// while there are reservations, since without them it is the level plus what is owed. It is
-	// computed anew when forecastValid is false.
+	// forecast is the level of the bucket once everybody in the queue has been served. It is kept
+	// only while there are reservations, since without them it is the level plus what is owed. It
+	// is computed anew when forecastValid is false.
 	forecast      uint64
 	forecastValid bool
 
-	// gaps reports whether reservations may have room in front of them that a waiter behind them can
-	// use: somebody has left, the limit was changed, or tokens were put back.
+	// gaps reports whether reservations may have room in front of them that a waiter behind them
+	// can use: somebody has left, the limit was changed, or tokens were put back.
 	gaps bool
 
-	// slipped reports whether a reservation may be granted later than was told: tokens were charged,
-	// the limit was changed, or a waiter in front was served so late that tokens were lost.
+	// slipped reports whether a reservation may be granted later than was told: tokens were
+	// charged, the limit was changed, or a waiter in front was served so late that tokens were
+	// lost.
 	slipped bool
 }
 
 // A Node is a place in a [Waitlist]. The owner makes it, with N and, for a waiter, with Owner set.
 type Node struct {
 	prev, next *Node
-	state      atomic.Uint32 // a State; changed with the bucket's lock held
+	state      State         // guarded by the bucket's lock
+	published  atomic.Uint32 // state, as everybody may see it: set by Pop
 
 	N     uint64 // tokens
 	At    int64  // a reservation's instant: it is not served before. Of a waiter, an estimate
@@ -56,12 +58,13 @@ const (
 	Oversized              // a change of limit made the burst smaller than N
 )
 
-// maxOwed bounds the tokens owed, so that they can be counted. It is two full buckets of the largest
-// kind.
+// maxOwed bounds the tokens owed, so that they can be counted. It is two full buckets of the
+// largest kind.
 const maxOwed = 1 << 62
 
-// State returns the state of the node. It may be called without the bucket's lock.
-func (x *Node) State() State { return State(x.state.Load()) }
+// State returns the state of the node as it was last published. It may be called without the
+// bucket's lock.
+func (x *Node) State() State { return State(x.published.Load()) }
 
 func (x *Node) isReservation() bool { return x.Owner == nil }
 
@@ -83,16 +86,18 @@ func (q *Waitlist) Owed() uint64 { return q.owed }
 // HasRoom reports whether n more tokens can be owed.
 func (q *Waitlist) HasRoom(n uint64) bool { return n <= maxOwed-q.owed }
 
-// Pop returns a waiter that has left the queue other than by Leave, so that its owner can be woken.
-// It returns nil when there are no more.
+// Pop publishes the state of a node that has left the queue and returns the node, so that its
+// owner can be woken. It returns nil when there are no more. It must be called after the word was
+// stored: whoever sees that a node was served must find the word that goes with it.
 func (q *Waitlist) Pop() *Node {
-	x := q.popped
+	x := q.gone
 	if x == nil {
 		return nil
 	}
-	if q.popped, x.next = x.next, nil; q.popped == nil {
-		q.poppedTail = nil
+	if q.gone, x.next = x.next, nil; q.gone == nil {
+		q.goneTail = nil
 	}
+	x.published.Store(uint32(x.state))
 	return x
 }
 
@@ -146,7 +151,8 @@ func (q *Waitlist) remove(x *Node, state State) {
 	}
 	q.unlink(x)
 	q.owed -= x.N
-	x.state.Store(uint32(state))
+	x.state = state
+	q.toPublish(x)
 	if x.isReservation() {
 		q.owedReserved -= x.N
 		if q.reserved--; q.reserved == 0 {
@@ -155,19 +161,16 @@ func (q *Waitlist) remove(x *Node, state State) {
 		return
 	}
 	q.waiters--
-	if state != Abandoned {
-		q.toWake(x)
-	}
 }
 
-// toWake appends x to the list of Pop.
-func (q *Waitlist) toWake(x *Node) {
-	if q.popped == nil {
-		q.popped = x
+// toPublish appends x to the list of Pop.
+func (q *Waitlist) toPublish(x *Node) {
+	if q.gone == nil {
+		q.gone = x
 	} else {
-		q.poppedTail.next = x
+		q.goneTail.next = x
 	}
-	q.poppedTail = x
+	q.goneTail = x
 }
 
 // unlink takes x out of the list. Its owner may keep it, and must not keep others with it.

@@ -48,8 +48,8 @@ type Cell struct {
 // halves what a decision costs on top of the clock. They are two functions so that the compiler
 // inlines both.
 //
-// Ask returns the refill at the instant t and the quanta of n tokens. It returns 0 quanta for what is
-// out of the ordinary: no limit, a time outside of the span, an n of 0 or beyond the burst.
+// Ask returns the refill at the instant t and the quanta of n tokens. It returns 0 quanta for what
+// is out of the ordinary: no limit, a time outside of the span, an n of 0 or beyond the burst.
 func (p *Timeline) Ask(t int64, n int) (refill, need uint64) {
 	d := uint64(t - p.base)
 	if d >= p.span || uint64(n)-1 >= p.burst>>(p.frac&63) {
