@@ -12,27 +12,30 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/hashtable"
 )
 
-// Keyed is a bucket for each key: a client, a host, a user. A key that has not been seen has a full bucket, and takes no
-// memory.
+// Keyed is a bucket for each key: a client, a host, a user. A key that has not been seen has a full
+// bucket, and takes no memory.
 //
-// A bucket that is full cannot be told from a new one, so it is dropped: by other keys' arrival, when there is no room left
-// in its part of the table; by [Keyed.Evict]; and by itself, once it has been full for a while. The memory of a key that
-// is no longer used comes back within half a minute of its bucket being full, without any further call; with tens of
-// millions of keys it can take some minutes, for this work is kept below a hundredth of one processor. There is no goroutine
-// to stop: an abandoned Keyed is collected.
+// A bucket that is full cannot be told from a new one, so it is dropped: by other keys' arrival,
+// when there is no room left in its part of the table; by [Keyed.Evict]; and by itself, once it has
+// been full for a while. The memory of a key that is no longer used comes back within half a minute
+// of its bucket being full, without any further call; with tens of millions of keys it can take
+// some minutes, for this work is kept below a hundredth of one processor. There is no goroutine to
+// stop: an abandoned Keyed is collected.
 //
-// With [WithMaxKeys], keys that come when that many are there share 64 overflow buckets (for each of up to 16 different
-// limits), chosen by a hash with a random seed, until there is room. Keys that were there before keep their buckets, unless
-// they are full and so make room. The memory is bounded, and a flood of invented keys gets no more, in all, than the
-// overflow buckets grant and the keys that were free.
+// With [WithMaxKeys], keys that come when that many are there share 64 overflow buckets (for each
+// of up to 16 different limits), chosen by a hash with a random seed, until there is room. Keys
+// that were there before keep their buckets, unless they are full and so make room. The memory is
+// bounded, and a flood of invented keys gets no more, in all, than the overflow buckets grant and
+// the keys that were free.
 //
-// Keys may be of any comparable type. A string is copied, so that a key cut out of a request does not keep the request in
-// memory. A key that is not equal to itself (a floating-point NaN, or a struct or interface
-// that holds one) could never be found again: all such keys share one overflow bucket. A key with a dynamic type that is
-// not comparable panics.
+// Keys may be of any comparable type. A string is copied, so that a key cut out of a request does
+// not keep the request in memory. A key that is not equal to itself (a floating-point NaN, or a
+// struct or interface that holds one) could never be found again: all such keys share one overflow
+// bucket. A key with a dynamic type that is not comparable panics.
 //
-// Create one with [NewKeyed] or [NewKeyedFunc]; the zero Keyed must not be used, nor may a Keyed be copied. All methods may
-// be called by any number of goroutines at once. They do what those of [Bucket] do, to the bucket of key.
+// Create one with [NewKeyed] or [NewKeyedFunc]; the zero Keyed must not be used, nor may a Keyed be
+// copied. All methods may be called by any number of goroutines at once. They do what those of
+// [Bucket] do, to the bucket of key.
 type Keyed[K comparable] struct {
 	source     source
 	table      hashtable.Table[K, engine.Timeline]
@@ -41,19 +44,21 @@ type Keyed[K comparable] struct {
 	refusing   atomic.Bool // set for good by the first denial; see Bucket.refusing
 	maxWaiters int         // that may queue for each key; -1: any number
 
-	// Of a NewKeyed map the limit is limit; of a NewKeyedFunc map limitOf tells it, and gen counts the calls of Refresh.
+	// Of a NewKeyed map the limit is limit; of a NewKeyedFunc map limitOf tells it, and gen counts
+	// the calls of Refresh.
 	limit     atomic.Pointer[engine.Timeline]
 	limitOf   func(K) Limit
 	gen       atomic.Uint64
 	timelines timelines
-	changing  sync.Mutex // held while a change of limit visits the keys, so that the last one wins for all of them
+	changing  sync.Mutex // held while a change of limit visits the keys: the last one wins for all
 
 	overflow overflow
 	stripes  [lineStripes]stripe[K]
 	sweeper  sweeper
 }
 
-// NewKeyed returns a Keyed whose buckets have all the same limit. It panics if burst is less than 1.
+// NewKeyed returns a Keyed whose buckets have all the same limit. It panics if burst is less than
+// 1.
 func NewKeyed[K comparable](rate Rate, burst int, opts ...KeyedOption) *Keyed[K] {
 	l := Limit{Rate: rate, Burst: burst}
 	mustBeValid("NewKeyed", l)
@@ -63,9 +68,10 @@ func NewKeyed[K comparable](rate Rate, burst int, opts ...KeyedOption) *Keyed[K]
 	return k
 }
 
-// NewKeyedFunc returns a Keyed whose buckets have each the limit that limit returns for the key. It is called when a key
-// is new, by any goroutine; what it returns is in force until the key is dropped for being idle, or [Keyed.Refresh]. It must
-// be quick and must not use the Keyed. A burst of less than 1 panics where the limit is used.
+// NewKeyedFunc returns a Keyed whose buckets have each the limit that limit returns for the key. It
+// is called when a key is new, by any goroutine; what it returns is in force until the key is
+// dropped for being idle, or [Keyed.Refresh]. It must be quick and must not use the Keyed. A burst
+// of less than 1 panics where the limit is used.
 func NewKeyedFunc[K comparable](limit func(key K) Limit, opts ...KeyedOption) *Keyed[K] {
 	if limit == nil {
 		panic("tokenbucket: NewKeyedFunc: the func is nil")
@@ -149,9 +155,9 @@ func (k *Keyed[K]) TakeAvailable(key K, n int) int {
 	return int(d.took)
 }
 
-// take is source.take on the word of key. It looks the key up before it reads the clock, and again, with a
-// new reading, whenever the word has been sealed meanwhile: a bucket that begins full at a stale instant
-// would be richer than the one that was evicted.
+// take is source.take on the word of key. It looks the key up before it reads the clock, and again,
+// with a new reading, whenever the word has been sealed meanwhile: a bucket that begins full at a
+// stale instant would be richer than the one that was evicted.
 func (k *Keyed[K]) take(key K, want engine.Want, d *decision) {
 	h := k.hash(key)
 	if word, p := k.table.Find(h, key); word != nil {
@@ -190,7 +196,8 @@ func (k *Keyed[K]) takeInLine(h uint64, key K, want engine.Want, d *decision) bo
 // Wait takes one token of key, as soon as it is its turn. See [Bucket.WaitN].
 func (k *Keyed[K]) Wait(ctx context.Context, key K) error { return k.WaitN(ctx, key, 1) }
 
-// WaitN takes n tokens of key, as soon as it is its turn. Each key has a queue of its own. See [Bucket.WaitN].
+// WaitN takes n tokens of key, as soon as it is its turn. Each key has a queue of its own. See
+// [Bucket.WaitN].
 func (k *Keyed[K]) WaitN(ctx context.Context, key K, n int) error {
 	mustCount("WaitN", n)
 	if ctx.Err() != nil {
@@ -263,7 +270,8 @@ func (k *Keyed[K]) Charge(key K, n int) {
 	b.Charge(n)
 }
 
-// Tokens returns how many tokens key has, less what those who queue for it are owed. See [Bucket.Tokens].
+// Tokens returns how many tokens key has, less what those who queue for it are owed. See
+// [Bucket.Tokens].
 func (k *Keyed[K]) Tokens(key K) float64 {
 	h := k.hash(key)
 	if word, p := k.table.Find(h, key); word != nil {
@@ -295,11 +303,12 @@ func (k *Keyed[K]) Limit(key K) Limit {
 	return limitOf(p.Limit())
 }
 
-// Len returns how many keys have a bucket of their own now. Those that are full and not yet dropped count.
+// Len returns how many keys have a bucket of their own now. Those that are full and not yet dropped
+// count.
 func (k *Keyed[K]) Len() int { return k.table.Len() }
 
-// Delete forgets key: it has a full bucket from now on, whatever it had taken. Those who wait for it keep
-// their places and are served from that.
+// Delete forgets key: it has a full bucket from now on, whatever it had taken. Those who wait for
+// it keep their places and are served from that.
 func (k *Keyed[K]) Delete(key K) {
 	h := k.hash(key)
 	if k.remove(h, key) {
@@ -311,8 +320,8 @@ func (k *Keyed[K]) Delete(key K) {
 	}
 }
 
-// remove removes key from the table, or makes its bucket full, and reports whether it did so or key was not
-// there. It does not if somebody queues for key.
+// remove removes key from the table, or makes its bucket full, and reports whether it did so or key
+// was not there. It does not if somebody queues for key.
 func (k *Keyed[K]) remove(h uint64, key K) bool {
 	g := k.table.Lock(h)
 	defer g.Unlock()
@@ -331,9 +340,9 @@ func (k *Keyed[K]) remove(h uint64, key K) bool {
 	return true
 }
 
-// All returns an iterator over the keys that have a bucket of their own, in no order, with the tokens that
-// each has. Other goroutines may go on using the Keyed: a key that is there all the time is seen once, one
-// that comes or goes meanwhile perhaps.
+// All returns an iterator over the keys that have a bucket of their own, in no order, with the
+// tokens that each has. Other goroutines may go on using the Keyed: a key that is there all the
+// time is seen once, one that comes or goes meanwhile perhaps.
 func (k *Keyed[K]) All() iter.Seq2[K, float64] {
 	return func(yield func(K, float64) bool) {
 		var keys []K

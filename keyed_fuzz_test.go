@@ -42,7 +42,8 @@ func TestKeyedInsertOnce(t *testing.T) {
 	checkKeyed(t, k)
 }
 
-// TestKeyedChurn puts, removes, shrinks and folds from several goroutines, each with keys of its own.
+// TestKeyedChurn puts, removes, shrinks and folds from several goroutines, each with keys of its
+// own.
 func TestKeyedChurn(t *testing.T) {
 	k := NewKeyed[int](Rate{}, 1)
 	rounds := 40
@@ -119,13 +120,14 @@ func (d *keyedTwin) setLimit(l Limit) {
 	d.k.SetLimit(l)
 }
 
-// twinLimits have quanta that fill whole nanoseconds, so that a change of limit rounds the same in both.
+// twinLimits have quanta that fill whole nanoseconds, so that a change of limit rounds the same in
+// both.
 var twinLimits = []Limit{
 	{Per(1, 1<<10), 3}, {Per(1, 1<<12), 1}, {Per(1, 1<<20), 2}, {Rate{}, 4}, {Inf(), 2}, {Per(1, 1<<24), 5},
 }
 
-// FuzzKeyed does the same to keys and to buckets that are never dropped. Each three bytes are an operation, its key, its
-// number.
+// FuzzKeyed does the same to keys and to buckets that are never dropped. Each three bytes are an
+// operation, its key, its number.
 func FuzzKeyed(f *testing.F) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 1))

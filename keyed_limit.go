@@ -7,10 +7,10 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/hashtable"
 )
 
-// SetLimit changes the limit of all keys, as [Bucket.SetLimit] does for each: tokens stay, and waiters are
-// given a new time. It visits every key, so the new limit is in force for all when it returns. A key that
-// is not there counts as one that was full, and so begins with the burst of before, if that was less.
-// SetLimit panics for a map of [NewKeyedFunc].
+// SetLimit changes the limit of all keys, as [Bucket.SetLimit] does for each: tokens stay, and
+// waiters are given a new time. It visits every key, so the new limit is in force for all when it
+// returns. A key that is not there counts as one that was full, and so begins with the burst of
+// before, if that was less. SetLimit panics for a map of [NewKeyedFunc].
 func (k *Keyed[K]) SetLimit(l Limit) {
 	mustBeValid("SetLimit", l)
 	if k.limitOf != nil {
@@ -29,8 +29,8 @@ func (k *Keyed[K]) SetLimit(l Limit) {
 	})
 }
 
-// convert puts all keys of a segment on the timeline p, and unlocks it. It returns those that it could
-// not judge because their words belong to a queue.
+// convert puts all keys of a segment on the timeline p, and unlocks it. It returns those that it
+// could not judge because their words belong to a queue.
 func (k *Keyed[K]) convert(g *guard[K], p *engine.Timeline) (busy []K) {
 	defer g.Unlock()
 	t, old := k.source.now(), false
@@ -55,9 +55,9 @@ func (k *Keyed[K]) convert(g *guard[K], p *engine.Timeline) (busy []K) {
 	return busy
 }
 
-// Refresh asks the func given to NewKeyedFunc for the limit of every key again, and puts it in force as
-// [Bucket.SetLimit] does. Those who wait in an overflow bucket go on waiting by the limit that they came
-// with. Refresh does nothing for a map of [NewKeyed].
+// Refresh asks the func given to NewKeyedFunc for the limit of every key again, and puts it in
+// force as [Bucket.SetLimit] does. Those who wait in an overflow bucket go on waiting by the limit
+// that they came with. Refresh does nothing for a map of [NewKeyed].
 func (k *Keyed[K]) Refresh() {
 	if k.limitOf == nil {
 		return
@@ -105,8 +105,8 @@ func (k *Keyed[K]) setLimit(h uint64, key K, p *engine.Timeline) {
 	b.SetLimit(limitOf(p.Limit()))
 }
 
-// setTimeline puts the timeline p in the place of the one that key has in the table, and reports whether its
-// state is there, so that it was changed, too.
+// setTimeline puts the timeline p in the place of the one that key has in the table, and reports
+// whether its state is there, so that it was changed, too.
 func (k *Keyed[K]) setTimeline(h uint64, key K, p *engine.Timeline, t int64) bool {
 	g := k.table.Lock(h)
 	defer g.Unlock()

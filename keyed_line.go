@@ -6,13 +6,14 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
-// A line is the bucket of a key that somebody queues for, or is about to. It has what the table has no room
-// for: a lock and a queue. It exists while somebody has it open or its queue is not empty. Meanwhile it
-// has the state of the key, and the word in the table is inLine, so that every decision comes here.
+// A line is the bucket of a key that somebody queues for, or is about to. It has what the table has
+// no room for: a lock and a queue. It exists while somebody has it open or its queue is not empty.
+// Meanwhile it has the state of the key, and the word in the table is inLine, so that every
+// decision comes here.
 //
 // When the last one leaves and the queue is empty, the state goes back into the table. A goroutine
-// that still knows the line then, from a timer or a Reservation, finds an empty queue, and what it does
-// has no effect.
+// that still knows the line then, from a timer or a Reservation, finds an empty queue, and what it
+// does has no effect.
 type line[K comparable] struct {
 	Bucket
 	key  K
@@ -23,7 +24,8 @@ type line[K comparable] struct {
 // behind with Queued set, because a waiter was served late, has a level above 0.
 const inLine = engine.Queued
 
-// A stripe has the lines of some of the keys. Its lock is taken before that of a line and of a segment.
+// A stripe has the lines of some of the keys. Its lock is taken before that of a line and of a
+// segment.
 type stripe[K comparable] struct {
 	mu    sync.Mutex
 	lines map[K]*line[K]
@@ -82,8 +84,8 @@ func (k *Keyed[K]) leave(h uint64, b *line[K]) {
 	}
 }
 
-// putBack puts the state of a line into the table, unless somebody is in its queue. It reports whether it
-// did. The stripe is locked, and nobody has the line open, so nobody can join the queue.
+// putBack puts the state of a line into the table, unless somebody is in its queue. It reports
+// whether it did. The stripe is locked, and nobody has the line open, so nobody can join the queue.
 func (k *Keyed[K]) putBack(h uint64, b *line[K]) bool {
 	b.room.mu.Lock()
 	defer b.room.mu.Unlock()
@@ -138,8 +140,8 @@ func (k *Keyed[K]) peek(h uint64, key K, f func(b *Bucket)) {
 	}
 }
 
-// evictBusy serves whoever is due at a key whose word belonged to a queue, and then drops it like any
-// other.
+// evictBusy serves whoever is due at a key whose word belonged to a queue, and then drops it like
+// any other.
 func (k *Keyed[K]) evictBusy(key K, at int64) bool {
 	h := k.table.Hash(key)
 	if !k.settle(h, key) {

@@ -134,7 +134,8 @@ func TestKeyedOverflowTiers(t *testing.T) {
 	}
 }
 
-// TestKeyedMaxKeys: there are never more keys than the most, nor does the count drift, whoever comes and goes.
+// TestKeyedMaxKeys: there are never more keys than the most, nor does the count drift, whoever
+// comes and goes.
 func TestKeyedMaxKeys(t *testing.T) {
 	const most = 100
 	c := new(handClock)
@@ -180,7 +181,8 @@ func (c *hookClock) Now() time.Time {
 	return c.handClock.Now()
 }
 
-// TestKeyedOverflowSetLimit changes the limit while the first key is on its way to the overflow buckets.
+// TestKeyedOverflowSetLimit changes the limit while the first key is on its way to the overflow
+// buckets.
 func TestKeyedOverflowSetLimit(t *testing.T) {
 	c := new(hookClock)
 	k := NewKeyed[int](Rate{}, 1, WithClock(c), WithMaxKeys(1))
@@ -200,7 +202,8 @@ func TestKeyedOverflowSetLimit(t *testing.T) {
 	}
 }
 
-// thorough tells that tests may take their time: what the race detector makes ten times slower, it need not see in full.
+// thorough tells that tests may take their time: what the race detector makes ten times slower, it
+// need not see in full.
 func thorough() bool {
 	race := debug.BuildSetting{Key: "-race", Value: "true"}
 	info, ok := debug.ReadBuildInfo()
@@ -252,7 +255,8 @@ func floodMemory[K comparable](t *testing.T, most int64, name func(i int) K) {
 	checkKeyed(t, k)
 }
 
-// TestKeyedBytesPerKey compares with a plain map, with the bytes of the names that each of them keeps: nobody else does.
+// TestKeyedBytesPerKey compares with a plain map, with the bytes of the names that each of them
+// keeps: nobody else does.
 func TestKeyedBytesPerKey(t *testing.T) {
 	n := 100_000
 	if thorough() {
@@ -282,7 +286,8 @@ func TestKeyedBytesPerKey(t *testing.T) {
 	runtime.KeepAlive(k)
 }
 
-// TestKeyedIdleMemory: half a minute after the last key is full, all memory is back, with no further call.
+// TestKeyedIdleMemory: half a minute after the last key is full, all memory is back, with no
+// further call.
 func TestKeyedIdleMemory(t *testing.T) {
 	inBubble(t, "idle", func(t *testing.T) {
 		k := NewKeyed[int](Every(s1), 1)
@@ -418,8 +423,8 @@ func testKeyedAllocs[K comparable](t *testing.T, rich, poor K) {
 	}
 }
 
-// TestKeyedOverflowManyLimits: with more limits than tiers, no key gets more at once than its own burst, and
-// limits whose keys are gone do not stand in the way of new ones.
+// TestKeyedOverflowManyLimits: with more limits than tiers, no key gets more at once than its own
+// burst, and limits whose keys are gone do not stand in the way of new ones.
 func TestKeyedOverflowManyLimits(t *testing.T) {
 	c := new(handClock)
 	limits := map[int]Limit{}

@@ -10,16 +10,18 @@ import (
 )
 
 const (
-	// sweepEvery is how often idle keys are looked for, and for how long a bucket has to have been full to be dropped then:
-	// a key that is used every few seconds keeps its place.
+	// sweepEvery is how often idle keys are looked for, and for how long a bucket has to have been
+	// full to be dropped then: a key that is used every few seconds keeps its place.
 	sweepEvery = 10 * time.Second
 
-	// sweepShare bounds what looking for idle keys costs, to one part in so many of a processor's time.
+	// sweepShare bounds what looking for idle keys costs, to one part in so many of a processor's
+	// time.
 	sweepShare = 100
 )
 
-// A sweeper gives the memory of idle keys back when nobody calls. It is a timer, not a goroutine, and knows its Keyed only
-// by a weak pointer, so it does not keep an abandoned one alive. There is a timer only while there are keys.
+// A sweeper gives the memory of idle keys back when nobody calls. It is a timer, not a goroutine,
+// and knows its Keyed only by a weak pointer, so it does not keep an abandoned one alive. There is
+// a timer only while there are keys.
 type sweeper struct {
 	armed atomic.Bool
 }
@@ -39,8 +41,9 @@ func (k *Keyed[K]) sweepAfter(d time.Duration) {
 	})
 }
 
-// sweepIdle drops the keys that have been idle, and sees to it that it is called again as long as there are others. The
-// timer goes by the real time, whatever clock the buckets go by: it is about memory.
+// sweepIdle drops the keys that have been idle, and sees to it that it is called again as long as
+// there are others. The timer goes by the real time, whatever clock the buckets go by: it is about
+// memory.
 func (k *Keyed[K]) sweepIdle() {
 	start := time.Now()
 	k.sweep(k.source.now() - int64(sweepEvery))
@@ -54,11 +57,12 @@ func (k *Keyed[K]) sweepIdle() {
 	}
 }
 
-// Evict drops all keys whose buckets are full, and returns how many. It need not be called: see [Keyed].
+// Evict drops all keys whose buckets are full, and returns how many. It need not be called: see
+// [Keyed].
 func (k *Keyed[K]) Evict() int { return k.sweep(k.source.now()) }
 
-// sweep drops the keys whose buckets have been full since the instant at, and makes the table as small as
-// the rest allows.
+// sweep drops the keys whose buckets have been full since the instant at, and makes the table as
+// small as the rest allows.
 func (k *Keyed[K]) sweep(at int64) int {
 	dropped := 0
 	k.table.Walk(func(g *guard[K]) bool {
@@ -75,8 +79,9 @@ func (k *Keyed[K]) sweep(at int64) int {
 	return dropped
 }
 
-// evictAll drops the keys of a segment whose buckets have been full since the instant at, and unlocks it. It
-// returns how many, and the keys that it could not judge because their words belong to a queue.
+// evictAll drops the keys of a segment whose buckets have been full since the instant at, and
+// unlocks it. It returns how many, and the keys that it could not judge because their words belong
+// to a queue.
 func (k *Keyed[K]) evictAll(g *guard[K], at int64) (n int, busy []K) {
 	defer g.Unlock()
 	g.Each(func(slot hashtable.Slot) {

@@ -9,9 +9,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/hashtable"
 )
 
-// The word of a key stands in the table, with its timeline as its kind. So a decision about a key is
-// [source.take] on that word. The seal of the engine is the seal of the table: a word is sealed when its
-// key is evicted or deleted, when its limit changes, and when it moves.
+// The word of a key stands in the table, with its timeline as its kind. So a decision about a key
+// is [source.take] on that word. The seal of the engine is the seal of the table: a word is sealed
+// when its key is evicted or deleted, when its limit changes, and when it moves.
 var _ = [1]bool{}[engine.Sealed-hashtable.Sealed]
 
 // A guard is a segment of the table, locked.
@@ -67,8 +67,8 @@ func (k *Keyed[K]) find(h uint64, key K) (*atomic.Uint64, *engine.Timeline) {
 	return at.Word(), g.Kind(at)
 }
 
-// entry returns the word and the timeline of key, new ones if it has none, or the overflow bucket that
-// key has to share. The word may be sealed by then.
+// entry returns the word and the timeline of key, new ones if it has none, or the overflow bucket
+// that key has to share. The word may be sealed by then.
 func (k *Keyed[K]) entry(h uint64, key K) (*atomic.Uint64, *engine.Timeline, *Bucket) {
 	if key != key {
 		p, _ := k.timeline(key)
@@ -92,8 +92,9 @@ func (k *Keyed[K]) entry(h uint64, key K) (*atomic.Uint64, *engine.Timeline, *Bu
 	}
 }
 
-// insert returns the word and the timeline of key, a new word on the timeline p if it has none. It returns
-// nil if there is no room for another key, or, and then stale is true, if p is no longer in force.
+// insert returns the word and the timeline of key, a new word on the timeline p if it has none. It
+// returns nil if there is no room for another key, or, and then stale is true, if p is no longer in
+// force.
 func (k *Keyed[K]) insert(h uint64, key K, p *engine.Timeline, gen uint64) (word *atomic.Uint64, in *engine.Timeline, stale bool) {
 	g := k.table.Lock(h)
 	defer g.Unlock()
@@ -115,15 +116,15 @@ func (k *Keyed[K]) insert(h uint64, key K, p *engine.Timeline, gen uint64) (word
 }
 
 // evict drops the key in a slot if its bucket has been full since the instant at. The
-// compare-and-swap that seals the word is also the proof that it was: nobody can take a token in between,
-// nor afterwards without looking the key up again.
+// compare-and-swap that seals the word is also the proof that it was: nobody can take a token in
+// between, nor afterwards without looking the key up again.
 func (k *Keyed[K]) evict(g *guard[K], slot hashtable.Slot, at int64) bool {
 	w := slot.Word().Load()
 	return w < engine.Queued && g.Kind(slot).Full(at, w) && k.bornFull(at) && g.Remove(slot, w)
 }
 
-// bornFull reports whether a key that came at the instant at would be full. It would not for a while after
-// SetLimit has raised the burst; until then a full bucket can be told from a new one.
+// bornFull reports whether a key that came at the instant at would be full. It would not for a
+// while after SetLimit has raised the burst; until then a full bucket can be told from a new one.
 func (k *Keyed[K]) bornFull(at int64) bool {
 	if k.limitOf != nil {
 		return true
@@ -132,8 +133,8 @@ func (k *Keyed[K]) bornFull(at int64) bool {
 	return p.Full(at, p.Birth())
 }
 
-// thin drops full buckets of a segment that has no room for another key. It looks at all of them only if
-// it finds some among a few.
+// thin drops full buckets of a segment that has no room for another key. It looks at all of them
+// only if it finds some among a few.
 func (k *Keyed[K]) thin(g *guard[K]) {
 	if k.makeRoom(g) {
 		at := k.source.now()
@@ -141,8 +142,8 @@ func (k *Keyed[K]) thin(g *guard[K]) {
 	}
 }
 
-// makeRoom drops full buckets among a few keys of a segment, other ones each time. It reports whether it
-// found one.
+// makeRoom drops full buckets among a few keys of a segment, other ones each time. It reports
+// whether it found one.
 func (k *Keyed[K]) makeRoom(g *guard[K]) (found bool) {
 	at := k.source.now()
 	g.Some(2, func(slot hashtable.Slot) { found = k.evict(g, slot, at) || found })

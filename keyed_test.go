@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A handClock stands still until it is set. It has no timers: whoever waits by it is only woken by others.
+// A handClock stands still until it is set. It has no timers: whoever waits by it is only woken by
+// others.
 type handClock struct{ ns atomic.Int64 }
 
 func (c *handClock) Now() time.Time {
@@ -29,7 +30,8 @@ func panicOf(f func()) (text string) {
 	return ""
 }
 
-// keyedStep is one call at an instant, and what it returns; for calls that return nothing, what Tokens returns then.
+// keyedStep is one call at an instant, and what it returns; for calls that return nothing, what
+// Tokens returns then.
 type keyedStep struct {
 	at   time.Duration
 	op   string
@@ -174,8 +176,8 @@ func TestKeyedSetLimit(t *testing.T) {
 	}
 }
 
-// checkKeyed checks that nothing is left of the queues of k, which nobody uses at the moment, and that all
-// keys are found.
+// checkKeyed checks that nothing is left of the queues of k, which nobody uses at the moment, and
+// that all keys are found.
 func checkKeyed[K comparable](t testing.TB, k *Keyed[K]) {
 	t.Helper()
 	keys := 0
@@ -280,7 +282,8 @@ func TestKeyedKeyTypes(t *testing.T) {
 	testKeys(t, true, true, false)
 }
 
-// TestKeyedNaN: keys that are not equal to themselves share one bucket, whatever is done with them, and leave nothing.
+// TestKeyedNaN: keys that are not equal to themselves share one bucket, whatever is done with them,
+// and leave nothing.
 func TestKeyedNaN(t *testing.T) {
 	nan := math.NaN()
 	k := NewKeyed[any](Rate{}, 5)
@@ -352,7 +355,8 @@ func TestKeyedFunc(t *testing.T) {
 	}
 }
 
-// TestKeyedSetLimitThenDrop: where new keys begin with less than the burst, a full one can be told from them.
+// TestKeyedSetLimitThenDrop: where new keys begin with less than the burst, a full one can be told
+// from them.
 func TestKeyedSetLimitThenDrop(t *testing.T) {
 	c := new(handClock)
 	k := NewKeyed[string](Every(s1), 1, WithClock(c))

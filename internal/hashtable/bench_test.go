@@ -73,7 +73,8 @@ func insert[K comparable](t *Table[K, limit], key K) {
 	g.Unlock()
 }
 
-// decide takes from a key as a limiter does: a look-up, a reading of the clock and a compare-and-swap.
+// decide takes from a key as a limiter does: a look-up, a reading of the clock and a
+// compare-and-swap.
 func decide[K comparable](t *Table[K, limit], key K) bool {
 	w, kind := t.Find(t.Hash(key), key)
 	if w == nil {
@@ -139,7 +140,8 @@ func benchHit[K comparable](b *testing.B, n int, name func(int) K) {
 	})
 }
 
-// BenchmarkHit is a look-up and a reading of the clock, beside a plain map; the table's has a compare-and-swap, too.
+// BenchmarkHit is a look-up and a reading of the clock, beside a plain map; the table's has a
+// compare-and-swap, too.
 func BenchmarkHit(b *testing.B) {
 	for _, n := range []int{1000, 1 << 20} {
 		b.Run(fmt.Sprintf("string/%d", n), func(b *testing.B) { benchHit(b, n, textKey) })

@@ -12,11 +12,12 @@ import (
 
 const anyNumber = math.MaxInt64
 
-// The tables under test share one seed, so that keys can be chosen by their hashes. Each process has another one.
+// The tables under test share one seed, so that keys can be chosen by their hashes. Each process
+// has another one.
 var testSeed = maphash.MakeSeed()
 
-// pools are the numbers of keys that have something in common: nothing; the bits that choose the segment; those
-// that choose the group; the tag; segment and group both.
+// pools are the numbers of keys that have something in common: nothing; the bits that choose the
+// segment; those that choose the group; the tag; segment and group both.
 func pools[K comparable](name func(int) K) [5][]int {
 	const (
 		segmentBits = uint64(0xff) << 56
@@ -245,8 +246,8 @@ func checkSegment[K comparable](t testing.TB, s *segment[K, limit], hash func(K)
 	}
 }
 
-// FuzzTable compares tables with maps. Each four bytes are an operation: what, from which pool of keys and with how
-// many kinds, from which key on, and on how many.
+// FuzzTable compares tables with maps. Each four bytes are an operation: what, from which pool of
+// keys and with how many kinds, from which key on, and on how many.
 func FuzzTable(f *testing.F) {
 	for seed := range uint64(8) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -268,8 +269,8 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-// TestTableComesBack fills a table in each way that keys can crowd, and empties it again: what is left is as small as a
-// new one.
+// TestTableComesBack fills a table in each way that keys can crowd, and empties it again: what is
+// left is as small as a new one.
 func TestTableComesBack(t *testing.T) {
 	comesBack(t, newModel(func(i int) int { return i }, intPools()))
 	comesBack(t, newModel(unevenText, textPools()))
@@ -297,7 +298,8 @@ func comesBack[K comparable](t *testing.T, m *model[K]) {
 	}
 }
 
-// TestSegmentCollisions fills a segment with keys whose hashes are chosen: all equal, and equal in each of their parts.
+// TestSegmentCollisions fills a segment with keys whose hashes are chosen: all equal, and equal in
+// each of their parts.
 func TestSegmentCollisions(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, hash := range map[string]func(key int) uint64{

@@ -1,11 +1,12 @@
 package hashtable
 
-// maxDepth bounds the directory. No table comes near it: hashes of a random seed make the depths of its segments
-// differ by one or two.
+// maxDepth bounds the directory. No table comes near it: hashes of a random seed make the depths of
+// its segments differ by one or two.
 const maxDepth = 32
 
-// A census is what is known of the keys of a segment before they move to others: all hashes, by group and slot,
-// and how many keys and bytes of text there are with the bit of the hash clear that follows the depth, and set.
+// A census is what is known of the keys of a segment before they move to others: all hashes, by
+// group and slot, and how many keys and bytes of text there are with the bit of the hash clear that
+// follows the depth, and set.
 type census struct {
 	hashes []uint64
 	keys   [2]int
@@ -39,7 +40,8 @@ func (t *Table[K, V]) take(s *segment[K, V], room *scratch) census {
 // half returns the bit of the hash h that follows the depth of the segment.
 func (s *segment[K, V]) half(h uint64) int { return int(h << s.depth >> 63) }
 
-// crowded reports whether a segment of the largest size would soon be full again, or one byte not name all kinds.
+// crowded reports whether a segment of the largest size would soon be full again, or one byte not
+// name all kinds.
 func (s *segment[K, V]) crowded() bool {
 	return s.live*4 > capacity(maxGroups)*3 || s.kinds.n >= maxKinds/2 && s.live > 1 && s.usedKinds() > maxKinds/2
 }
@@ -58,8 +60,8 @@ func (s *segment[K, V]) usedKinds() (n int) {
 	return n
 }
 
-// rebuild replaces the segment by a new one, or by two if it is crowded, and releases it. The guard keeps the one that its
-// hash belongs to.
+// rebuild replaces the segment by a new one, or by two if it is crowded, and releases it. The guard
+// keeps the one that its hash belongs to.
 func (g *Guard[K, V]) rebuild(convert func(kind *V, word uint64) (*V, uint64)) {
 	var room scratch
 	s := g.s
@@ -82,11 +84,12 @@ func (g *Guard[K, V]) rebuild(convert func(kind *V, word uint64) (*V, uint64)) {
 	s.mu.Unlock()
 }
 
-// move seals all words of the segment, whose lock is held, and moves the keys to others that are not yet public.
-// convert, if it is not nil, changes their kinds and words on the way.
+// move seals all words of the segment, whose lock is held, and moves the keys to others that are
+// not yet public. convert, if it is not nil, changes their kinds and words on the way.
 func (s *segment[K, V]) move(hashes []uint64, low, high *segment[K, V], convert func(kind *V, word uint64) (*V, uint64)) {
 	s.replaced = true
-	low.hand, high.hand = s.hand*low.size()/s.size(), s.hand*high.size()/s.size() // homes are in the order of hashes
+	// Homes are in the order of hashes, so Some goes on where it was.
+	low.hand, high.hand = s.hand*low.size()/s.size(), s.hand*high.size()/s.size()
 	for i := range s.size() {
 		head := s.head(i)
 		for m := taken(head.tags.Load()); m != 0; m &= m - 1 {
@@ -120,8 +123,8 @@ func (t *Table[K, V]) Shrink() {
 	t.fold()
 }
 
-// join replaces the segment of h and the one that it was split from by one, if that would be at most a quarter full. It
-// reports whether it did.
+// join replaces the segment of h and the one that it was split from by one, if that would be at
+// most a quarter full. It reports whether it did.
 func (t *Table[K, V]) join(h uint64) bool {
 	depth := t.segment(h).depth
 	if depth == 0 {
@@ -148,7 +151,8 @@ func (t *Table[K, V]) join(h uint64) bool {
 	return true
 }
 
-// clear replaces the only segment of a table that has lost all keys, so that it keeps none in memory.
+// clear replaces the only segment of a table that has lost all keys, so that it keeps none in
+// memory.
 func (t *Table[K, V]) clear(h uint64) {
 	g := t.Lock(h)
 	if g.s.live == 0 && g.s.dead > 0 {

@@ -18,7 +18,8 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%s has %d bytes, want %d", what, sizes[0], sizes[1])
 		}
 	}
-	// What look-ups read of a segment stands in front of what changes write, in the first cache line.
+	// What look-ups read of a segment stands in front of what changes write, in the first cache
+	// line.
 	var s segment[string, limit]
 	if end := unsafe.Offsetof(s.kind) + unsafe.Sizeof(s.kind); end > 64 {
 		t.Errorf("look-ups read the first %d bytes of a segment", end)
@@ -97,8 +98,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestKeysAreCopies: a string key does not keep in memory what it was cut out of, nor does a key that Guard.Key returned
-// keep the segment.
+// TestKeysAreCopies: a string key does not keep in memory what it was cut out of, nor does a key
+// that Guard.Key returned keep the segment.
 func TestKeysAreCopies(t *testing.T) {
 	m := newTable[string]()
 	for i := range 200 {
