@@ -2,10 +2,7 @@ package tokenbucket
 
 import (
 	"encoding"
-	"encoding/json"
-	"flag"
 	"fmt"
-	"io"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -20,7 +17,6 @@ var (
 	_ encoding.TextMarshaler   = Rate{}
 	_ encoding.TextUnmarshaler = (*Rate)(nil)
 	_ fmt.Stringer             = Rate{}
-	_ fmt.Stringer             = Limit{}
 )
 
 const (
@@ -111,115 +107,6 @@ func mustReadBack(t *testing.T, r Rate) {
 	}
 	if len(text) > maxRateText {
 		t.Errorf("%#v prints %q, %d bytes", r, text, len(text))
-	}
-}
-
-func TestParseRate(t *testing.T) {
-	hour := uint64(time.Hour)
-	for _, c := range []struct {
-		text string
-		want Rate
-	}{
-		{"10/s", Rate{1, 0, 100e6}},
-		{"100/m", Rate{1, 0, 600e6}},
-		{"1000/h", Rate{1, 0, 3600e6}},
-		{"5/250ms", Rate{1, 0, 50e6}},
-		{"0.3/s", Rate{3, 0, 10e9}},
-		{".3/s", Rate{3, 0, 10e9}},
-		{"3./s", Rate{3, 0, 1e9}},
-		{"1/24h", Rate{1, 0, 24 * hour}},
-		{"1e6/s", Rate{1, 0, 1000}},
-		{"1E+6/s", Rate{1, 0, 1000}},
-		{"1.5e-3/s", Rate{3, 0, 2000e9}},
-		{"1e27/s", Rate{1e18, 0, 1}},
-		{"0010/s", Rate{1, 0, 100e6}},
-		{"1/1h30m", Rate{1, 0, hour * 3 / 2}},
-		{"1/1.5s", Rate{1, 0, 1500e6}},
-		{"1/.5s", Rate{1, 0, 500e6}},
-		{"1/1.s", Rate{1, 0, 1e9}},
-		{"1/30m1h", Rate{1, 0, hour * 3 / 2}},
-		{"1/0.5ns0.5ns", Rate{1, 0, 1}},
-		{"1/0s1ns", Rate{1, 0, 1}},
-		{"1/ns", Rate{1, 0, 1}},
-		{"1/us", Rate{1, 0, 1e3}},
-		{"1/µs", Rate{1, 0, 1e3}},
-		{"1/\u03bcs", Rate{1, 0, 1e3}},
-		{"1/ms", Rate{1, 0, 1e6}},
-		{"1/7us", Rate{1, 0, 7e3}},
-		{"0/s", Rate{}},
-		{"0.000/1h30m", Rate{}},
-		{"0e400/s", Rate{}},
-		{"inf", Inf()},
-		{"0", Rate{}},
-		{"1/10000000000h", Rate{1, 1951, 10402312192664797184}}, // beyond a time.Duration
-	} {
-		got, err := ParseRate(c.text)
-		if err != nil || got != c.want {
-			t.Errorf("ParseRate(%q) = %#v, %v, want %#v", c.text, got, err, c.want)
-		}
-		mustReadBack(t, got)
-	}
-	for _, c := range texts {
-		if got, err := ParseRate(c.text); err != nil || got != c.value {
-			t.Errorf("ParseRate(%q) = %#v, %v, want %#v", c.text, got, err, c.value)
-		}
-	}
-}
-
-func TestParseRateRejects(t *testing.T) {
-	for _, c := range []struct {
-		why   string // %q is the part before or after the slash
-		texts []string
-	}{
-		{`want tokens/period, such as "10/s" or "5/250ms", or "inf", or "0"`, []string{
-			"", "10", "-0", "0.0", "Inf", "+inf", "NaN", " 10", "10 per s",
-		}},
-		{`tokens are %q, want a decimal of 0 or more, with an exponent of at most 400`, []string{
-			"/s", "./s", "1.2.3/s", "-1/s", "-0/s", "+1/s", "NaN/s", "inf/s", "Inf/s", "1,5/s", " 10/s", "10 /s", "١/s", "1\xff/s",
-			"0x10/s", "0x1p3/s", "0b1/s", "0o7/s", "1p3/s", "1_000/s", "1e/s", "e3/s", "1e1.5/s", "1e3e3/s", "1e+-3/s", "1e1_0/s",
-			"1e401/s", "1e-401/s", "0e401/s", "1e999999999/s", "1e99999999999999999999/s",
-		}},
-		{`period is %q, want a duration such as "s", "250ms" or "1h30m"`, []string{
-			"10/", "10/x", "10/S", "10/d", "10/1d", "10/0", "10/5", "10/ s", "10/s ", "10/1 s", "10/s/s", "10/-1s", "10/+1s",
-			"10/1h-1m", "10/hm", "10/s1", "10/1s1", "10/.s", "10/1.2.3s", "10/1e3s", "10/0x1s", "10/1_0s", "10/inf",
-		}},
-		{`period is %q, want a whole number of nanoseconds, 1 or more`, []string{
-			"10/0s", "0/0s", "10/0h0m0.0s", "10/0.5ns", "10/1.5ns", "10/0.0000000001s",
-		}},
-		{`out of range, want less than 2^64 tokens per less than 2^128ns, in lowest terms`, []string{
-			"1e400/s", "1e-400/s", "18446744073709551616/ns", "1/340282366920938463463374607431768211456ns",
-			"0.33333333333333333333/s", // 20 digits
-		}},
-	} {
-		for _, text := range c.texts {
-			why := c.why
-			if tokens, period, _ := strings.Cut(text, "/"); strings.HasPrefix(why, "tokens are") {
-				why = fmt.Sprintf(why, tokens)
-			} else if strings.HasPrefix(why, "period is") {
-				why = fmt.Sprintf(why, period)
-			}
-			got, err := ParseRate(text)
-			want := fmt.Sprintf("tokenbucket: rate %q: %s", text, why)
-			if err == nil || err.Error() != want || got != (Rate{}) {
-				t.Errorf("ParseRate(%q) = %#v, %v\nwant %s", text, got, err, want)
-			}
-		}
-	}
-}
-
-func TestParseRateLength(t *testing.T) {
-	if got, err := ParseRate(strings.Repeat("0", 61) + "1/s"); err != nil || got != PerSecond(1) {
-		t.Errorf("64 bytes: %v, %v", got, err)
-	}
-	for text, want := range map[string]string{
-		strings.Repeat("0", 62) + "1/s":    `tokenbucket: rate "0000000000000000"... has 65 bytes, want at most 64`,
-		strings.Repeat("9", 1<<20) + "/s":  `tokenbucket: rate "9999999999999999"... has 1048578 bytes, want at most 64`,
-		"1/" + strings.Repeat("1h", 1<<19): `tokenbucket: rate "1/1h1h1h1h1h1h1h"... has 1048578 bytes, want at most 64`,
-		strings.Repeat("\xff", 1e6):        `tokenbucket: rate "` + strings.Repeat(`\xff`, 16) + `"... has 1000000 bytes, want at most 64`,
-	} {
-		if got, err := ParseRate(text); err == nil || err.Error() != want || got != (Rate{}) {
-			t.Errorf("%d bytes: %#v, %v, want %s", len(text), got, err, want)
-		}
 	}
 }
 
@@ -315,6 +202,13 @@ func TestTokensPerSecond(t *testing.T) {
 			t.Errorf("%v: %v tokens per second, want %v", c.rate, got, c.want)
 		}
 	}
+	for range 5000 { // where a single division gives the result
+		n, d := rand.Int64N(1e7)+1, rand.Int64()>>rand.IntN(50)+1
+		want, _ := new(big.Rat).Mul(big.NewRat(n, d), big.NewRat(1e9, 1)).Float64()
+		if got := Per(int(n), time.Duration(d)).TokensPerSecond(); got != want {
+			t.Errorf("Per(%d, %d): %v tokens per second, want %v", n, d, got, want)
+		}
+	}
 	for _, x := range []float64{math.Nextafter(slowest, 1), math.Nextafter(fastest, 0), 1e-13, 9.999999999999999e-14} {
 		mustRoundTrip(t, x)
 	}
@@ -379,6 +273,44 @@ func TestPerDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// Rates as people write them are made without big numbers.
+func TestRateOfDoesNotAllocate(t *testing.T) {
+	for _, x := range []float64{10, 0.1, 1e6, 2.5e-4, 99.99, 1e9} {
+		if n := testing.AllocsPerRun(100, func() { _, _ = RateOf(x) }); n != 0 {
+			t.Errorf("RateOf(%v): %v allocations, want 0", x, n)
+		}
+	}
+	for _, r := range []Rate{PerSecond(10), PerMinute(7), Every(24 * time.Hour), Inf(), {}} {
+		if n := testing.AllocsPerRun(100, func() { r.TokensPerSecond() }); n != 0 {
+			t.Errorf("%v.TokensPerSecond(): %v allocations, want 0", r, n)
+		}
+	}
+}
+
+func TestRat(t *testing.T) {
+	for _, c := range []struct {
+		rate Rate
+		want *big.Rat
+	}{
+		{Rate{}, new(big.Rat)},
+		{PerMinute(10), big.NewRat(1, 6)},
+		{PerSecond(3), big.NewRat(3, 1)},
+		{Per(3, 7), big.NewRat(3e9, 7)},
+	} {
+		got := c.rate.Rat()
+		if got.Cmp(c.want) != 0 {
+			t.Errorf("%v: %v tokens a second, want %v", c.rate, got, c.want)
+		}
+		got.SetInt64(-1) // belongs to the caller
+		if again := c.rate.Rat(); again.Cmp(c.want) != 0 {
+			t.Errorf("%v: %v tokens a second when asked again, want %v", c.rate, again, c.want)
+		}
+	}
+	if got := Inf().Rat(); got != nil {
+		t.Errorf("Inf: %v, want nil", got)
+	}
+}
+
 func TestRateIsItsMapKey(t *testing.T) {
 	m := map[Rate]int{}
 	for _, r := range []Rate{
@@ -408,104 +340,6 @@ func TestPerNano(t *testing.T) {
 			t.Errorf("%v: zero %v, inf %v", c.rate, c.rate.isZero(), c.rate.isInf())
 		}
 	}
-}
-
-func TestRateJSON(t *testing.T) {
-	type config struct {
-		Default Limit
-		Rates   map[Rate]Rate
-		None    *Rate
-	}
-	in := config{Default: Limit{PerMinute(100), 20}, Rates: map[Rate]Rate{Inf(): {}, PerSecond(1): Every(24 * time.Hour)}}
-	text, err := json.Marshal(in)
-	want := `{"Default":{"Rate":"100/m","Burst":20},"Rates":{"1/s":"1/24h","inf":"0"},"None":null}`
-	if err != nil || string(text) != want {
-		t.Fatalf("%s, %v, want %s", text, err, want)
-	}
-	var out config
-	if err := json.Unmarshal(text, &out); err != nil || !reflect.DeepEqual(out, in) {
-		t.Errorf("reads back %+v, %v, want %+v", out, err, in)
-	}
-	l := Limit{PerSecond(3), 4}
-	err = json.Unmarshal([]byte(`{"Rate":"10/x","Burst":5}`), &l)
-	if err == nil || !strings.Contains(err.Error(), `tokenbucket: rate "10/x": period is "x", want `) || l.Rate != PerSecond(3) {
-		t.Errorf("bad rate: %v, %v", l, err)
-	}
-	if err := json.Unmarshal([]byte(`{"Rate":10,"Burst":5}`), &l); err == nil {
-		t.Errorf("a number was taken for a rate: %v", l)
-	}
-}
-
-func TestRateFlag(t *testing.T) {
-	var r Rate
-	fs := flag.NewFlagSet("test", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.TextVar(&r, "rate", PerSecond(7), "the rate")
-	if r != PerSecond(7) || fs.Lookup("rate").DefValue != "7/s" {
-		t.Errorf("the default is %v, %q", r, fs.Lookup("rate").DefValue)
-	}
-	if err := fs.Parse([]string{"-rate", "5/250ms"}); err != nil || r != PerSecond(20) {
-		t.Errorf("-rate 5/250ms gives %v, %v", r, err)
-	}
-	if err := fs.Parse([]string{"-rate", "5"}); err == nil || r != PerSecond(20) {
-		t.Errorf("-rate 5 gives %v, %v", r, err)
-	}
-}
-
-func TestLimit(t *testing.T) {
-	for _, c := range []struct {
-		limit     Limit
-		text, err string
-	}{
-		{Limit{PerSecond(10), 20}, "10/s burst 20", ""},
-		{Limit{Inf(), 1}, "inf burst 1", ""},
-		{Limit{Rate{}, math.MaxInt}, fmt.Sprintf("0 burst %d", math.MaxInt), ""},
-		{Limit{}, "0 burst 0", "tokenbucket: Limit: Burst is 0, want 1 to math.MaxInt"},
-		{Limit{PerSecond(1), -1}, "1/s burst -1", "tokenbucket: Limit: Burst is -1, want 1 to math.MaxInt"},
-		{Limit{Inf(), 0}, "inf burst 0", "tokenbucket: Limit: Burst is 0, want 1 to math.MaxInt"},
-	} {
-		if got := c.limit.String(); got != c.text {
-			t.Errorf("prints %q, want %q", got, c.text)
-		}
-		if err := c.limit.Validate(); (err == nil) != (c.err == "") || (err != nil && err.Error() != c.err) {
-			t.Errorf("%v: %v, want %q", c.limit, err, c.err)
-		}
-	}
-	if (Limit{PerSecond(1), 2}) != (Limit{PerMinute(60), 2}) {
-		t.Error("equal limits are not equal")
-	}
-}
-
-// Whatever parses means what time.ParseDuration and big.Rat say, if they understand it, prints, and reads back equal.
-func FuzzParseRate(f *testing.F) {
-	for _, c := range texts {
-		f.Add(c.text)
-	}
-	for _, s := range []string{
-		"", "/", "-1/s", "0.3/s", "1e6/s", "1e999999999/s", "1/1.5ns", "1/0s", "1/1h30m", "1/.5s", "1/us", "10/s/s", "0x1p3/s",
-		"1e-29/s", "0.3333333333333333/s", "18446744073709551616/ns", "1/2562047h47m16.854775808s",
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		r, err := ParseRate(s)
-		if err != nil {
-			if r != (Rate{}) || !strings.HasPrefix(err.Error(), "tokenbucket: rate ") || len(err.Error()) > 1000 {
-				t.Errorf("ParseRate(%q) = %#v, %v", s, r, err)
-			}
-			return
-		}
-		mustReadBack(t, r)
-		tokens, period, ok := strings.Cut(s, "/")
-		d, err := time.ParseDuration(period)
-		if !ok || err != nil || strings.Contains(period, ".") { // where it is exact
-			return
-		}
-		n, ok := new(big.Rat).SetString(tokens)
-		if !ok || n.Quo(n, ratOf(d)).Cmp(r.perNano()) != 0 {
-			t.Errorf("ParseRate(%q) = %v, want %v per ns", s, r, n)
-		}
-	})
 }
 
 func FuzzRateOf(f *testing.F) {

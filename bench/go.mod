@@ -11,8 +11,8 @@ require (
 	github.com/failsafe-go/failsafe-go v0.9.8
 	github.com/go-chi/httprate v0.16.1
 	github.com/go-redis/redis_rate/v10 v10.0.1
-	github.com/go-tokenbucket/tokenbucket v0.0.0
-	github.com/go-tokenbucket/tokenbucket/redisbucket v0.0.0
+	github.com/go-tokenbucket/tokenbucket v0.1.0
+	github.com/go-tokenbucket/tokenbucket/redisbucket v0.1.0
 	github.com/juju/ratelimit v1.0.2
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/sethvargo/go-limiter v0.7.1
@@ -30,5 +30,5 @@ require (
 	github.com/kr/text v0.2.0 // indirect
 	github.com/zeebo/xxh3 v1.1.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )

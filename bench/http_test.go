@@ -19,9 +19,9 @@ type middleware func(http.Handler) http.Handler
 
 const hourly = 1_000_000_000 // requests that a benchmark never comes to
 
-// BenchmarkMiddleware is what a limit by client address costs a request, allowed and refused, in the manner in which each
-// library does it by default: all of them tell about the limit in header fields. httprate counts in windows, go-limiter
-// fills its buckets by intervals.
+// BenchmarkMiddleware is what a limit by client address costs a request, allowed and refused, in
+// the manner in which each library does it by default: all of them tell about the limit in header
+// fields. httprate counts in windows, go-limiter fills its buckets by intervals.
 //
 //	go -C bench test -run '^$' -bench Middleware -count 6
 func BenchmarkMiddleware(b *testing.B) {

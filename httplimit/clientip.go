@@ -3,41 +3,47 @@ package httplimit
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 )
 
-// ClientIP says how to tell a client's address. The zero ClientIP is the address of the connection, r.RemoteAddr, and
-// trusts no header field. It is a plain value, used by [ByIP].
+// ClientIP says how to find the address of a client. The zero ClientIP takes the address of the
+// connection, r.RemoteAddr, and trusts no header field. It is a plain value, for [ByIP].
 //
-// An address counts without its zone and its port, and an IPv4-mapped IPv6 address as IPv4.
+// Addresses count without their zone and port. IPv6 addresses that stand for IPv4 count as IPv4:
+// those that are mapped (::ffff:0:0/96) and those of the well-known prefix of NAT64 (64:ff9b::/96).
 type ClientIP struct {
-	// Header is the field in which the proxies in front of the server pass the client's address on: "X-Forwarded-For",
-	// "Forwarded" (RFC 7239), "X-Real-IP" or any other that holds addresses separated by commas. It needs Proxies or Hops,
-	// for clients can send it too: it is read from the right, where the nearest proxy has written.
+	// Header is the name of the field in which the proxies in front of the server pass on the
+	// client's address: "X-Forwarded-For", "Forwarded" (RFC 7239), "X-Real-IP" or any other that
+	// holds addresses separated by commas. Because clients can send the field too, it needs Proxies
+	// or Hops, and is read from the right, where the nearest proxy has written.
 	Header string
 
-	// Proxies are the addresses of proxies that are believed. If the connection does not come from one, Header is
-	// ignored. Otherwise the client is the rightmost address in Header that is not in Proxies; or the leftmost, if
-	// all are; or the connection's, if there is none. Where a believed proxy gives no address ("unknown", a hidden name,
-	// junk), there is no key.
+	// Proxies are the addresses of the proxies that are trusted. If the connection does not come
+	// from one of them, Header is ignored. Otherwise the client is the rightmost address in Header
+	// that is not in Proxies; the leftmost if all of them are; or the connection's if Header is
+	// empty. Where a trusted proxy gives no address ("unknown", a hidden name, junk), the request
+	// has no key.
 	Proxies []netip.Prefix
 
-	// Hops is how many proxies in front of the server write to Header, where their addresses cannot be named: the client is
-	// the address at that place from the right; of a field with one address, which proxies overwrite, 1. If there
-	// are fewer, there is no key. Without Proxies, the server must not be reachable except through the proxies. With
-	// both, Proxies are those that may connect.
+	// Hops is the number of proxies in front of the server that write to Header, where their
+	// addresses are not known. The client is at that place from the right; in a field with one
+	// address, which proxies overwrite, Hops is 1. A request with fewer addresses has no key.
+	// Without Proxies, the server must not be reachable except through the proxies; it may then
+	// listen on a unix socket, whose connections have no address. With both, Proxies are the
+	// addresses that may connect.
 	Hops int
 
-	// IPv6Bits groups IPv6 clients by the first so many bits of their address. 0 is 64: a client owns at least that much.
-	// 128 is each address for itself, which lets anybody invent as many as they like.
-	IPv6Bits int
+	// IPv4Bits and IPv6Bits group clients by that many leading bits of their address. 0 is 32 for
+	// IPv4, each address for itself, and 64 for IPv6: a client owns at least that much. With 128,
+	// every client can use as many addresses as it likes.
+	IPv4Bits, IPv6Bits int
 }
 
-// ByIP tells requests apart by the address of the client. It panics if c contradicts itself.
+// ByIP returns a KeyFunc that takes the address of the client for the key. It panics if c
+// contradicts itself.
 func ByIP(c ClientIP) KeyFunc {
 	if err := c.complete(); err != nil {
 		panic("httplimit: ByIP: " + err.Error())
@@ -45,7 +51,7 @@ func ByIP(c ClientIP) KeyFunc {
 	return c.key
 }
 
-// complete checks c and puts it into the form that is worked with. The user keeps what was given.
+// complete checks c, and puts its copy into the form that the other methods need.
 func (c *ClientIP) complete() error {
 	switch {
 	case c.Header == "" && (len(c.Proxies) > 0 || c.Hops != 0):
@@ -54,8 +60,13 @@ func (c *ClientIP) complete() error {
 		return fmt.Errorf("field Header is %q without Proxies or Hops, so that any client could forge it", c.Header)
 	case c.Hops < 0:
 		return fmt.Errorf("field Hops is %d, want 0 or more", c.Hops)
+	case c.IPv4Bits < 0 || c.IPv4Bits > 32:
+		return fmt.Errorf("field IPv4Bits is %d, want 0 to 32", c.IPv4Bits)
 	case c.IPv6Bits < 0 || c.IPv6Bits > 128:
 		return fmt.Errorf("field IPv6Bits is %d, want 0 to 128", c.IPv6Bits)
+	}
+	if c.IPv4Bits == 0 {
+		c.IPv4Bits = 32
 	}
 	if c.IPv6Bits == 0 {
 		c.IPv6Bits = 64
@@ -66,26 +77,46 @@ func (c *ClientIP) complete() error {
 		if !p.IsValid() {
 			return fmt.Errorf("field Proxies[%d] is %v, want a prefix", i, p)
 		}
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			c.Proxies[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		if a := unwrap(p.Addr()); a.Is4() && p.Addr().Is6() && p.Bits() >= 96 {
+			c.Proxies[i] = netip.PrefixFrom(a, p.Bits()-96)
 		}
 	}
 	return nil
 }
 
 func (c *ClientIP) key(r *http.Request) (string, error) {
+	if c.Header == "" && c.IPv4Bits == 32 {
+		if host, ok := plainIPv4(r.RemoteAddr); ok {
+			return host, nil
+		}
+	}
 	a, err := c.addr(r)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("%w: %w", ErrNoKey, err)
-	case a.Is4() || c.IPv6Bits == 128:
+	if err != nil {
+		return "", noKey(err)
+	}
+	bits := c.IPv6Bits
+	if a.Is4() {
+		bits = c.IPv4Bits
+	}
+	if bits == a.BitLen() {
 		return a.String(), nil
 	}
-	p, _ := a.Prefix(c.IPv6Bits)
+	p, _ := a.Prefix(bits)
 	return p.String(), nil
 }
 
+// plainIPv4 returns the host of host:port if it is an IPv4 address. There is only one way to write
+// that, so the text is the key, and nothing is allocated for it.
+func plainIPv4(addr string) (string, bool) {
+	host, port, _ := strings.Cut(addr, ":")
+	a, err := netip.ParseAddr(host)
+	return host, err == nil && a.Is4() && isPort(port)
+}
+
 func (c *ClientIP) addr(r *http.Request) (netip.Addr, error) {
+	if len(c.Proxies) == 0 && c.Hops > 0 {
+		return c.count(r.Header) // on a unix socket the connection has no address: RemoteAddr is "@"
+	}
 	peer, ok := parseNode(r.RemoteAddr)
 	switch {
 	case !ok:
@@ -142,116 +173,21 @@ func (c *ClientIP) node(element string) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("%s has %q, want an address", c.Header, element[:min(len(element), 64)])
 }
 
-// elements returns what is in a list field that can have several lines, from the right. Empty elements do not count.
-//
-// It reads from the right all the way, quoted strings too, so that what clients have written further left, such as a
-// quotation mark without its other one, can have no influence on how proxies are read, nor cost time.
-func elements(lines []string, quotes bool) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, rest := range slices.Backward(lines) {
-			for rest != "" {
-				var e string
-				rest, e = cutLast(rest, quotes)
-				if e = strings.Trim(e, " \t"); e != "" && !yield(e) {
-					return
-				}
-			}
-		}
+// nat64 is the well-known prefix of RFC 6052. The prefix of local use in RFC 8215 is not unwrapped:
+// where in it the IPv4 address is, is up to each network.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// unwrap returns the IPv4 address that a stands for, or a itself.
+func unwrap(a netip.Addr) netip.Addr {
+	if a.Is6() && nat64.Contains(a) {
+		b := a.As16()
+		return netip.AddrFrom4([4]byte(b[12:]))
 	}
+	return a.Unmap()
 }
 
-// cutLast splits a list before its last element.
-func cutLast(s string, quotes bool) (rest, element string) {
-	quoted := false
-	for i := len(s) - 1; i >= 0; i-- {
-		switch {
-		case s[i] == ',' && !quoted:
-			return s[:i], s[i+1:]
-		case s[i] == '"' && quotes && !escaped(s, i):
-			quoted = !quoted
-		}
-	}
-	return "", s
-}
-
-// escaped tells whether there is an odd number of backslashes before s[i].
-func escaped(s string, i int) bool {
-	before := strings.TrimRight(s[:i], `\`)
-	return (i-len(before))%2 == 1
-}
-
-// forwardedFor returns the value of the parameter "for" of an element of Forwarded.
-func forwardedFor(element string) (string, bool) {
-	node, found := "", false
-	for rest, more := element, true; more; {
-		var name, value string
-		var ok bool
-		if name, value, rest, more, ok = cutPair(rest); !ok {
-			return "", false
-		}
-		if strings.EqualFold(name, "for") {
-			if found {
-				return "", false
-			}
-			node, found = value, true
-		}
-	}
-	return node, found
-}
-
-// cutPair reads name=value up to the next semicolon.
-func cutPair(s string) (name, value, rest string, more, ok bool) {
-	name, s, ok = strings.Cut(strings.Trim(s, " \t"), "=")
-	if !ok || !isToken(name) {
-		return "", "", "", false, false
-	}
-	if strings.HasPrefix(s, `"`) {
-		value, s, ok = cutQuoted(s[1:])
-	} else {
-		i := strings.IndexAny(s, "; \t")
-		if i < 0 {
-			i = len(s)
-		}
-		value, s = s[:i], s[i:]
-	}
-	s = strings.TrimLeft(s, " \t")
-	if !ok || s != "" && s[0] != ';' {
-		return "", "", "", false, false
-	}
-	rest, more = strings.CutPrefix(s, ";")
-	return name, value, rest, more, true
-}
-
-// cutQuoted reads a quoted string after its first quotation mark.
-func cutQuoted(s string) (value, rest string, ok bool) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return b.String(), s[i+1:], true
-		case '\\':
-			i++
-			if i == len(s) {
-				return "", "", false
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return "", "", false
-}
-
-// isToken tells whether s is a token in the sense of RFC 9110.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// parseNode reads an address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1],
-// [2001:db8::1]:80. The port may be one of RFC 7239 that hides itself.
+// parseNode reads an address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1,
+// [2001:db8::1], [2001:db8::1]:80. The port may be an obfuscated one (RFC 7239, section 6.3).
 func parseNode(s string) (netip.Addr, bool) {
 	port, hasPort := "", false
 	host, bracketed := strings.CutPrefix(s, "[")
@@ -272,7 +208,7 @@ func parseNode(s string) (netip.Addr, bool) {
 	if err != nil || bracketed && a.Is4() || hasPort && !isPort(port) {
 		return netip.Addr{}, false
 	}
-	return a.WithZone("").Unmap(), true
+	return unwrap(a.WithZone("")), true
 }
 
 func isPort(s string) bool {

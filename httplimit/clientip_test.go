@@ -36,6 +36,10 @@ func TestByIPRemoteAddr(t *testing.T) {
 		"[2001:db8:1:2:3:4:5:6]:1234":          "2001:db8:1:2::/64",
 		"[2001:db8:1:2:ffff::1]:99":            "2001:db8:1:2::/64",
 		"2001:db8:1:3::1":                      "2001:db8:1:3::/64",
+		"[64:ff9b::c000:201]:80":               "192.0.2.1", // NAT64
+		"[64:ff9b::192.0.2.1]:80":              "192.0.2.1",
+		"[64:ff9b:1::c000:201]:80":             "64:ff9b:1::/64", // a prefix of local use
+		"[64:ff9b:0:0:0:1:c000:201]:80":        "64:ff9b::/64",
 		"[fe80::1%eth0]:80":                    "fe80::/64",
 		"[::1]:80":                             "::/64",
 		"":                                     none,
@@ -61,6 +65,9 @@ func TestByIPRemoteAddr(t *testing.T) {
 	check(t, ByIP(ClientIP{IPv6Bits: 128}), from("[2001:db8::0:1%x]:1", ""), "2001:db8::1")
 	check(t, ByIP(ClientIP{IPv6Bits: 48}), from("[2001:db8:1:2::1]:1", ""), "2001:db8:1::/48")
 	check(t, ByIP(ClientIP{IPv6Bits: 48}), from("192.0.2.77:1", ""), "192.0.2.77")
+	check(t, ByIP(ClientIP{IPv4Bits: 24}), from("192.0.2.77:1", ""), "192.0.2.0/24")
+	check(t, ByIP(ClientIP{IPv4Bits: 24}), from("[::ffff:192.0.2.77]:1", ""), "192.0.2.0/24")
+	check(t, ByIP(ClientIP{IPv4Bits: 24}), from("[2001:db8:1:2::1]:1", ""), "2001:db8:1:2::/64")
 }
 
 func check(t *testing.T, key KeyFunc, r *http.Request, want string) {
@@ -72,7 +79,7 @@ func check(t *testing.T, key KeyFunc, r *http.Request, want string) {
 }
 
 func TestByIPProxies(t *testing.T) {
-	xff := ByIP(ClientIP{Header: "x-forwarded-for", Proxies: prefixes("10.0.0.0/8", "::ffff:172.16.0.0/108", "2001:db8:ff::/48")})
+	xff := ByIP(ClientIP{Header: "x-forwarded-for", Proxies: prefixes("10.0.0.0/8", "::ffff:172.16.0.0/108", "64:ff9b::172.30.0.0/112", "2001:db8:ff::/48")})
 	for _, c := range []struct {
 		name, remote string
 		lines        []string
@@ -84,6 +91,9 @@ func TestByIPProxies(t *testing.T) {
 		{"an IPv6 peer", "[2001:db8:ff::1]:1", []string{"2001:db8:7:8::9"}, "2001:db8:7:8::/64"},
 		{"a mapped prefix", "172.16.5.5:1", []string{"203.0.113.9"}, "203.0.113.9"},
 		{"beside a mapped prefix", "172.32.0.1:1", []string{"203.0.113.9"}, "172.32.0.1"},
+		{"NAT64", "10.0.0.1:1", []string{"64:ff9b::203.0.113.9"}, "203.0.113.9"},
+		{"a NAT64 proxy", "[64:ff9b::10.0.0.1]:1", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"a NAT64 prefix", "172.30.5.5:1", []string{"203.0.113.9"}, "203.0.113.9"},
 		{"two hops", "10.0.0.1:1", []string{"203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
 		{"a forged chain", "10.0.0.1:1", []string{"1.1.1.1, 10.9.9.9, 203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
 		{"forged junk", "10.0.0.1:1", []string{`"<script>,,;\, 203.0.113.9`}, "203.0.113.9"},
@@ -117,6 +127,12 @@ func TestByIPHops(t *testing.T) {
 	// The client is at place 1, even if it is a proxy's address.
 	check(t, one, from("10.0.0.1:1", "X-Real-IP", "10.5.5.5"), "10.5.5.5")
 
+	// Behind a proxy on a unix socket the connection has no address, and needs none.
+	for _, peer := range []string{"@", "", "/run/http.sock"} {
+		check(t, two, from(peer, "X-Forwarded-For", "203.0.113.9, 192.0.2.2"), "203.0.113.9")
+		check(t, one, from(peer, "X-Real-IP", "203.0.113.9"), none)
+	}
+
 	named := ByIP(ClientIP{Header: "CF-Connecting-IP", Hops: 1})
 	check(t, named, from("192.0.2.1:1", "CF-Connecting-IP", "2001:db8::5"), "2001:db8::/64")
 }
@@ -136,7 +152,8 @@ func TestByIPForwarded(t *testing.T) {
 		{[]string{`for=203.0.113.9, for="10.0.0.2:80"`}, "203.0.113.9"},
 		{[]string{`for=1.1.1.1`, `for=203.0.113.9, for=10.0.0.2`}, "203.0.113.9"},
 		{[]string{`for=203.0.113.9;ext="a, for=1.1.1.1; \" b", for=10.0.0.2`}, "203.0.113.9"},
-		// What a client wrote cannot hide what the proxy added, whatever quotation marks it leaves open.
+		// What a client wrote cannot hide what the proxy added, whatever quotation marks it
+		// leaves open.
 		{[]string{`for=", for=203.0.113.9`}, "203.0.113.9"},
 		{[]string{`for="1.1.1.1`, `for="[2001:db8:cafe::17]"`}, "2001:db8:cafe::/64"},
 		{[]string{`for=1.1.1.1;x="\, for="[2001:db8:cafe::17]"`}, "2001:db8:cafe::/64"},
@@ -166,6 +183,7 @@ func TestByIPPanics(t *testing.T) {
 		"there is no Header to go with Proxies or Hops":                                          {Hops: 1},
 		`field Header is "X-Real-IP" without Proxies or Hops, so that any client could forge it`: {Header: "X-Real-IP"},
 		"field Hops is -1, want 0 or more":                                                       {Header: "X", Hops: -1},
+		"field IPv4Bits is 33, want 0 to 32":                                                     {IPv4Bits: 33},
 		"field IPv6Bits is 129, want 0 to 128":                                                   {IPv6Bits: 129},
 		"field Proxies[0] is invalid Prefix, want a prefix":                                      {Header: "X", Proxies: make([]netip.Prefix, 1)},
 	} {
@@ -205,7 +223,8 @@ func TestKeys(t *testing.T) {
 	mustPanic(t, "httplimit: FirstOf: KeyFunc 1 is nil", func() { FirstOf(ByPattern, nil) })
 }
 
-// FuzzByIP: whatever a client writes to the left of what the trusted proxy added, the key is the client's address.
+// FuzzByIP: whatever a client writes to the left of what the trusted proxy added, the key is the
+// client's address.
 func FuzzByIP(f *testing.F) {
 	for _, s := range []string{"", "1.1.1.1", `for="`, `for="\`, "10.0.0.2,", `for=1.1.1.1;x="a, b"`, "::ffff:1.2.3.4%z, [::1]:80", ",,,", `"`} {
 		f.Add(s, s)

@@ -1,19 +1,65 @@
 package httplimit
 
 import (
+	"math"
 	"strings"
 	"time"
 )
 
-// maxDraft is the longest RateLimit that is read.
+// maxDraft is the length up to which RateLimit and RateLimit-Policy are read.
 const maxDraft = 4096
 
-// draftReset reads RateLimit: the longest t of the limits that have nothing left. A field that is not a structured field as a
-// whole is ignored as a whole, as RFC 9651 demands. The form of version 07 is read too: limit=10, remaining=0, reset=5.
-func draftReset(lines []string) (longest time.Duration) {
+// draftAdvice reads RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers. A
+// limit with nothing left asks for a pause of t. If the policy of the same name gives a rate, q
+// per w, it asks for no more than that rate: t is a whole number of seconds, and a fast bucket
+// has many tokens again after one.
+func draftAdvice(state, policies []string) (a advice) {
+	states, ok := readDraft(state)
+	if !ok {
+		return advice{}
+	}
+	quotas, _ := readDraft(policies)
+	for _, s := range states {
+		t := s.wait()
+		if t <= 0 {
+			continue
+		}
+		if every := quotas.every(s.name); every > 0 {
+			a.every = max(a.every, min(every, t))
+		} else {
+			a.pause = max(a.pause, t)
+		}
+	}
+	return a
+}
+
+// A draftItem is a member of RateLimit or RateLimit-Policy.
+type draftItem struct {
+	name string
+	params
+}
+
+type draftItems []draftItem
+
+// every returns the time between two requests at the slowest rate that a policy of the name has,
+// or 0.
+func (items draftItems) every(name string) (d time.Duration) {
+	for _, x := range items {
+		q, w := x.params["q"], x.params["w"]
+		if x.name == name && q > 0 && w > 0 {
+			d = max(d, time.Duration(math.Ceil(min(w/q, maxDelta)*float64(time.Second)*(1-1e-15))))
+		}
+	}
+	return d
+}
+
+// readDraft reads a list of items. If any part of a field is not a structured field, it reads
+// nothing, as RFC 9651 demands. The form of the draft's version 07 is read too, as one item:
+// limit=10, remaining=0, reset=5.
+func readDraft(lines []string) (items draftItems, ok bool) {
 	p := parser{strings.Join(lines, ",")}
 	if len(p.s) > maxDraft {
-		return 0
+		return nil, false
 	}
 	old := params{}
 	for {
@@ -23,25 +69,28 @@ func draftReset(lines []string) (longest time.Duration) {
 		}
 		name, ok := p.bare()
 		if !ok {
-			return 0
+			return nil, false
 		}
 		if p.skip('=') { // version 07
 			value, ok := p.bare()
 			if !ok {
-				return 0
+				return nil, false
 			}
 			old.set(strings.ToLower(name), value)
 		}
 		ps, ok := p.params()
 		if !ok {
-			return 0
+			return nil, false
 		}
-		longest = max(longest, ps.wait("r", "t"))
+		items = append(items, draftItem{name, ps})
 		if p.space(); p.s != "" && !p.skip(',') {
-			return 0
+			return nil, false
 		}
 	}
-	return max(longest, old.wait("remaining", "reset"))
+	if left, ok := old["remaining"]; ok {
+		items = append(items, draftItem{"", params{"r": left, "t": old["reset"]}})
+	}
+	return items, true
 }
 
 // params are parameters that are numbers.
@@ -55,15 +104,16 @@ func (ps params) set(name, value string) {
 	}
 }
 
-// wait returns the time until there is something left, or 0 if there is, or it is not told.
-func (ps params) wait(remaining, reset string) time.Duration {
-	if left, ok := ps[remaining]; !ok || left >= 1 {
+// wait returns the time until there is something left, or 0 if there is, or the server does not
+// say.
+func (ps params) wait() time.Duration {
+	if left, ok := ps["r"]; !ok || left >= 1 {
 		return 0
 	}
-	return time.Duration(min(ps[reset], maxDelta) * float64(time.Second))
+	return time.Duration(min(ps["t"], maxDelta) * float64(time.Second))
 }
 
-// A parser reads what is needed of structured fields, RFC 9651.
+// A parser reads the parts of structured fields (RFC 9651) that RateLimit uses.
 type parser struct {
 	s string
 }
@@ -101,8 +151,8 @@ func (p *parser) params() (params, bool) {
 	return ps, true
 }
 
-// bare reads a string, which it returns with its quotation marks, or anything else that is not a list: numbers, tokens,
-// bytes, booleans, dates.
+// bare reads a bare item: a string, which it returns between quotation marks, a number, a token, a
+// byte sequence, a boolean or a date.
 func (p *parser) bare() (string, bool) {
 	if strings.HasPrefix(p.s, `"`) {
 		value, rest, ok := cutQuoted(p.s[1:])
@@ -110,7 +160,7 @@ func (p *parser) bare() (string, bool) {
 		return `"` + value + `"`, ok
 	}
 	value := p.while(func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte(`",;=()<>[]{}\`, c) < 0 })
-	if strings.HasPrefix(value, ":") { // bytes are in base64, which can end in equals signs
+	if strings.HasPrefix(value, ":") { // base64 can end in equals signs
 		for p.skip('=') {
 		}
 		closed := p.skip(':') || len(value) > 1 && strings.HasSuffix(value, ":")

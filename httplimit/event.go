@@ -10,22 +10,24 @@ import (
 type Reason string
 
 const (
-	ReasonLimit Reason = "limit" // a limit of the Transport has no tokens for it
-	ReasonPause Reason = "pause" // the server asked for a pause, or an attempt failed
+	ReasonLimit   Reason = "limit"   // a limit of the Transport has no tokens for it
+	ReasonPause   Reason = "pause"   // the server asked for a pause
+	ReasonBackoff Reason = "backoff" // an attempt failed, and the server asked for no pause
 )
 
-// An Event tells that a request of a [Transport] has to wait. It is a plain value, for log/slog among others.
+// An Event describes a wait of a request of a [Transport]. It is a plain value, and a
+// slog.LogValuer.
 type Event struct {
 	Request *http.Request
 	Attempt int           // 1 is the first
 	Reason  Reason        // why it waits
 	Limit   string        // the name of the limit, if that is the reason
-	Key     string        // whose tokens are waited for, or the host that is paused
-	Wait    time.Duration // how long it will be at least, as far as is known; tokenbucket.Never if it is not
+	Key     string        // the key of the limit or of the pause, or the host of a backoff
+	Wait    time.Duration // the least time to wait, as far as it is known, or tokenbucket.Never
 }
 
-// LogValue implements slog.LogValuer. Of the URL it tells the host alone, for the rest may hold secrets; so may Key, which
-// it leaves out.
+// LogValue implements slog.LogValuer. It leaves out the URL except for its host, and Key, because
+// they may hold secrets.
 func (e Event) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("reason", string(e.Reason)),
@@ -40,7 +42,8 @@ func (e Event) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-func (c *call) tell(e Event) {
+// report calls OnWait.
+func (c *call) report(e Event) {
 	if c.t.OnWait != nil {
 		e.Request, e.Attempt = c.req, c.attempt+1
 		c.t.OnWait(e)

@@ -2,7 +2,6 @@ package httplimit_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +24,8 @@ func send(h http.Handler, r *http.Request) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
-	for _, name := range []string{"Retry-After", "RateLimit-Policy", "RateLimit", "X-RateLimit-Limit", "X-RateLimit-Remaining"} {
+	for _, name := range []string{"Retry-After", "RateLimit-Policy", "RateLimit",
+		"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-Trial"} {
 		if v := w.Header().Get(name); v != "" {
 			fmt.Printf("    %s: %s\n", name, v)
 		}
@@ -56,7 +56,7 @@ func Example_server() {
 	//     RateLimit: "default";r=19;t=1
 }
 
-// A client that paces itself, obeys the servers, and tries again where that is safe.
+// A client that paces itself, obeys the servers, and retries where that is safe.
 func Example_client() {
 	server := httptest.NewServer(hello)
 	defer server.Close()
@@ -77,60 +77,6 @@ func Example_client() {
 	fmt.Println(resp.StatusCode, string(body), err)
 	// Output: 200 hello <nil>
 }
-
-// An API for large language models that allows so many requests and so many tokens a minute. What a request will cost
-// is estimated, and corrected once the answer tells.
-func Example_llm() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"choices":[{"text":"42"}],"usage":{"total_tokens":812}}`)
-	}))
-	defer server.Close()
-
-	requests := httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerMinute(500), 50))
-	buckets := tokenbucket.NewKeyed[string](tokenbucket.PerMinute(200_000), 200_000)
-	tokens := httplimit.Keyed(buckets)
-	const maxTokens = 4000 // what the request asks for at most
-
-	client := &http.Client{Transport: &httplimit.Transport{
-		Limits: func(r *http.Request) ([]httplimit.Limit, error) {
-			key := r.Header.Get("Authorization")
-			return []httplimit.Limit{
-				{Name: "requests", Limiter: requests, Key: key},
-				{Name: "tokens", Limiter: tokens, Key: key, Cost: maxTokens},
-			}, nil
-		},
-		Settle: func(resp *http.Response, body []byte, limits []httplimit.Limit) {
-			var answer struct {
-				Usage struct {
-					Total int `json:"total_tokens"`
-				}
-			}
-			switch {
-			case resp.StatusCode != http.StatusOK:
-				limits[1].Cost = 0
-			case json.Unmarshal(body, &answer) == nil:
-				limits[1].Cost = answer.Usage.Total
-			}
-		},
-	}}
-	defer client.CloseIdleConnections()
-	req, _ := http.NewRequest("POST", server.URL, strings.NewReader(`{"prompt":"?","max_tokens":4000}`))
-	req.Header.Set("Authorization", "Bearer sk-1")
-	resp, err := client.Do(req)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println("estimated:", 200_000-roundUp(buckets.Tokens("Bearer sk-1")) > 3000)
-	_, _ = io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	fmt.Println("settled:", 200_000-roundUp(buckets.Tokens("Bearer sk-1")) <= 812)
-	// Output:
-	// estimated: true
-	// settled: true
-}
-
-func roundUp(f float64) int { return int(f + 0.999) }
 
 func ExampleNew() {
 	// One token an hour, so that what is printed does not depend on how fast this runs.
@@ -188,8 +134,8 @@ func ExamplePolicy_Check() {
 	policy := httplimit.New(httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerHour(1), 1)),
 		httplimit.WithKey(httplimit.ByHeader("X-Api-Key")))
 	for _, r := range []*http.Request{get("/", "X-Api-Key", "k"), get("/", "X-Api-Key", "k"), get("/")} {
-		res, err := policy.Check(r)
-		fmt.Println(res.Allowed, res.Remaining, errors.Is(err, httplimit.ErrNoKey))
+		d := policy.Check(r)
+		fmt.Println(d.Allowed, d.Result.Remaining, errors.Is(d.Err, httplimit.ErrNoKey))
 	}
 	// Output:
 	// true 0 false
@@ -360,9 +306,147 @@ func ExampleEvent() {
 		case httplimit.ReasonLimit:
 			log.Info("our limit", "wait", e)
 		case httplimit.ReasonPause:
-			log.Warn("the server's wish", "wait", e)
+			log.Warn("the server asks for a pause", "wait", e)
+		case httplimit.ReasonBackoff:
+			log.Warn("the server is down", "wait", e)
 		}
 	}
 	onWait(httplimit.Event{Request: get("http://api.example/v1"), Attempt: 2, Reason: httplimit.ReasonPause, Wait: 20 * time.Second})
-	// Output: msg="the server's wish" wait.reason=pause wait.wait=20s wait.attempt=2 wait.method=GET wait.host=api.example
+	// Output: msg="the server asks for a pause" wait.reason=pause wait.wait=20s wait.attempt=2 wait.method=GET wait.host=api.example
+}
+
+// A limit for all requests together needs no key. With one for each client it is the second of two.
+func ExampleBucket() {
+	global := httplimit.Bucket(tokenbucket.New(tokenbucket.PerHour(3600), 100))
+	clients := httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerHour(60), 5))
+	ip := httplimit.ByIP(httplimit.ClientIP{})
+
+	policy := httplimit.New(nil, httplimit.WithLimits(func(r *http.Request) ([]httplimit.Limit, error) {
+		key, err := ip(r)
+		return []httplimit.Limit{
+			{Name: "client", Limiter: clients, Key: key},
+			{Name: "global", Limiter: global},
+		}, err
+	}))
+	send(policy.Handler(hello), get("/"))
+	// Output:
+	// 200 hello
+	//     RateLimit-Policy: "client";q=5;w=300, "global";q=100;w=100
+	//     RateLimit: "client";r=4;t=60, "global";r=99;t=1
+}
+
+// A limit for each route, and none for one of them.
+func ExampleWithLimiter() {
+	perHour := func(n int) httplimit.Limiter {
+		return httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerHour(n), n))
+	}
+	login, others := perHour(1), perHour(1000)
+	policy := httplimit.New(nil, httplimit.WithLimiter(func(r *http.Request) httplimit.Limiter {
+		switch r.URL.Path {
+		case "/login":
+			return login
+		case "/healthz":
+			return nil
+		}
+		return others
+	}))
+	h := policy.Handler(hello)
+	for _, path := range []string{"/login", "/login", "/", "/healthz"} {
+		send(h, get(path))
+	}
+	// Output:
+	// 200 hello
+	//     RateLimit-Policy: "default";q=1;w=3600
+	//     RateLimit: "default";r=0;t=3600
+	// 429 Too Many Requests. Try again in 3600 seconds.
+	//     Retry-After: 3600
+	//     RateLimit-Policy: "default";q=1;w=3600
+	//     RateLimit: "default";r=0;t=3600
+	// 200 hello
+	//     RateLimit-Policy: "default";q=1000;w=3600
+	//     RateLimit: "default";r=999;t=4
+	// 200 hello
+}
+
+// A limit on trial: it refuses nobody, but reports and counts what it would have refused.
+func ExampleWithShadow() {
+	limiter := httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerHour(1), 1))
+	policy := httplimit.New(limiter,
+		httplimit.WithShadow(func(r *http.Request, why httplimit.Refusal) {
+			fmt.Println("log: would refuse", r.URL.Path, "with", why.Status)
+		}),
+		httplimit.WithFieldNames(httplimit.FieldNames{Shadow: "X-Trial"}))
+	h := policy.Handler(hello)
+	send(h, get("/a"))
+	send(h, get("/b"))
+	fmt.Printf("%+v\n", policy.Stats())
+	// Output:
+	// 200 hello
+	// log: would refuse /b with 429
+	// 200 hello
+	//     X-Trial: default
+	// {Allowed:1 Refused:0 Shadowed:1 FailedOpen:0 FailedClosed:0 Ended:0}
+}
+
+// The decision in a server that does not use http.Handler.
+func ExampleDecision() {
+	limiter := httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerHour(1), 1))
+	policy := httplimit.New(limiter)
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		d := policy.Check(r)
+		if !d.Allowed {
+			fmt.Println("log:", d.Refusal().Status, d.Result.RetryAfter.Round(time.Minute), d.Err)
+			d.Refuse(w, r)
+			return
+		}
+		d.SetHeader(w.Header())
+		fmt.Fprint(w, "hello")
+	}
+	send(http.HandlerFunc(serve), get("/"))
+	send(http.HandlerFunc(serve), get("/"))
+	// Output:
+	// 200 hello
+	//     RateLimit-Policy: "default";q=1;w=3600
+	//     RateLimit: "default";r=0;t=3600
+	// log: 429 1h0m0s <nil>
+	// 429 Too Many Requests. Try again in 3600 seconds.
+	//     Retry-After: 3600
+	//     RateLimit-Policy: "default";q=1;w=3600
+	//     RateLimit: "default";r=0;t=3600
+}
+
+// Fields with the names that the clients of an older service know.
+func ExampleWithFieldNames() {
+	limiter := httplimit.Keyed(tokenbucket.NewKeyed[string](tokenbucket.PerHour(1), 20))
+	policy := httplimit.New(limiter, httplimit.WithFieldNames(httplimit.FieldNames{
+		Limit:     "X-Rate-Limit-Limit",
+		Remaining: "X-Rate-Limit-Remaining",
+	}))
+	w := httptest.NewRecorder()
+	policy.Handler(hello).ServeHTTP(w, get("/"))
+	fmt.Println(w.Header().Get("X-Rate-Limit-Limit"), w.Header().Get("X-Rate-Limit-Remaining"))
+	// Output: 20 19
+}
+
+// A server that allows 100 requests a second, but says so nowhere: the rate is found by halving it
+// whenever a request is refused.
+func ExampleAdaptive() {
+	limiter := httplimit.Adaptive(tokenbucket.Limit{Rate: tokenbucket.PerSecond(1000), Burst: 10})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer server.Close()
+	transport := &httplimit.Transport{Limiter: limiter}
+	client := &http.Client{Transport: transport}
+	defer client.CloseIdleConnections()
+
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	fmt.Println(limiter.Limit(host), transport.Stats().Refused)
+	// Output: 500/s burst 10 1
 }

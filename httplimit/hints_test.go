@@ -1,6 +1,7 @@
 package httplimit
 
 import (
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -76,7 +77,11 @@ func TestHint(t *testing.T) {
 		{"GitHub with something left", 200, headers("X-RateLimit-Remaining", "4999", "X-RateLimit-Reset", "1772366700"), 0},
 		{"GitHub, past", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366399"), 0},
 		{"GitHub by its clock", 403, headers("Date", "Sun, 01 Mar 2026 12:04:00 GMT", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366700"), time.Minute},
+		{"a fraction since 1970", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366400.75"), 750 * time.Millisecond},
+		{"a fraction of a millisecond", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366401500.5"), 1500500 * time.Microsecond},
 		{"milliseconds since 1970", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1772366401500"), 1500 * time.Millisecond},
+		{"the year 5000", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "95617584000.5"), math.MaxInt64},
+		{"the year 4500 in milliseconds", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99990000000000"), math.MaxInt64},
 		{"the year 300000", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "900000000000000"), 0},
 		{"a delta", 200, headers("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "17"), 17 * time.Second},
 		{"Reddit", 200, headers("X-RateLimit-Remaining", "0.0", "X-RateLimit-Reset", "17"), 17 * time.Second},
@@ -94,58 +99,99 @@ func TestHint(t *testing.T) {
 		{"junk left", 429, headers("X-RateLimit-Remaining", "-5", "X-RateLimit-Reset", "10"), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := hint(c.h, c.status, now); got != c.want {
-				t.Errorf("%v, want %v", got, c.want)
+			if got, want := hint(c.h, c.status, now), (advice{pause: c.want}); got != want {
+				t.Errorf("%v, want %v", got, want)
 			}
 		})
 	}
 }
 
-func TestHeedCaps(t *testing.T) {
-	resp := &http.Response{StatusCode: 429, Header: headers("Retry-After", "3153600000")}
-	for _, c := range []struct{ max, want time.Duration }{{0, time.Hour}, {time.Minute, time.Minute}} {
-		if d, told := (&Transport{MaxPause: c.max}).heed(resp, now); d != c.want || !told {
-			t.Errorf("%v, %v", d, told)
+// TestHintPace: what is not refused is not to be slowed below the rate that RateLimit-Policy gives.
+func TestHintPace(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		status        int
+		state, policy string
+		want          advice
+	}{
+		{200, `"a";r=0;t=1`, `"a";q=100;w=1`, advice{every: 10 * ms}},
+		{404, `"a";r=0;t=1`, `"a";q=100;w=1`, advice{every: 10 * ms}},
+		{200, `"a";r=0;t=1`, `"a";q=3;w=1`, advice{every: 333333334}},
+		{200, `"a";r=0;t=2`, `"a";q=1;w=60`, advice{every: 2 * time.Second}},
+		{200, `"a";r=1;t=1`, `"a";q=100;w=1`, advice{}},
+		{200, `"a";r=0;t=0`, `"a";q=100;w=1`, advice{}},
+		{200, `"a";r=0;t=7`, `"b";q=100;w=1`, advice{pause: 7 * time.Second}},
+		{200, `"a";r=0;t=7`, `"a";q=100`, advice{pause: 7 * time.Second}},
+		{200, `"a";r=0;t=7`, `"a";q=0;w=9`, advice{pause: 7 * time.Second}},
+		{200, `"a";r=0;t=7`, `"a";q=100;w=1, ?=`, advice{pause: 7 * time.Second}},
+		{200, `"a";r=0;t=7`, `"a";q=100;w=1, "a";q=1;w=1`, advice{every: time.Second}},
+		{200, `"a";r=0;t=7, "b";r=0;t=3`, `"a";q=5;w=1`, advice{every: 200 * ms, pause: 3 * time.Second}},
+		{200, `"a";r=0;t=9`, `"a";q=1;w=999999999999999`, advice{every: 9 * time.Second}},
+		{429, `"a";r=0;t=7`, `"a";q=100;w=1`, advice{pause: 7 * time.Second}},
+		{403, `"a";r=0;t=7`, `"a";q=100;w=1`, advice{pause: 7 * time.Second}},
+	} {
+		h := headers("RateLimit", c.state, "RateLimit-Policy", c.policy)
+		if got := hint(h, c.status, now); got != c.want {
+			t.Errorf("%d %s %s: %v, want %v", c.status, c.state, c.policy, got, c.want)
 		}
 	}
 }
 
-// FuzzHint: whatever a server says, it is a pause of 0 to MaxPause, and nothing else.
+func TestHeedCaps(t *testing.T) {
+	h := headers("RateLimit", `"a";r=0;t=999999, "b";r=0;t=999999`, "RateLimit-Policy", `"a";q=1;w=999999`)
+	for _, c := range []struct{ max, want time.Duration }{{0, time.Hour}, {time.Minute, time.Minute}} {
+		tr := &Transport{MaxPause: c.max}
+		if got, want := tr.heed(&http.Response{StatusCode: 200, Header: h}, now), (advice{c.want, c.want}); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+}
+
+// FuzzHint: whatever a server says, its advice is two times of 0 to MaxPause, and nothing else.
 func FuzzHint(f *testing.F) {
-	for _, s := range []string{"", "-1", "1", "1e300", "6m0s", "2026-03-01T12:00:42Z", httpNow, "1772366700", `"a";r=0;t=5, b;r=0`, "limit=1, remaining=0, reset=5", "\x00", "99999999999999999999"} {
-		f.Add(s, s, s, s)
+	for _, s := range []string{"", "-1", "1", "1e300", "6m0s", "2026-03-01T12:00:42Z", httpNow, "1772366700", "1772366700.5",
+		`"a";r=0;t=5, b;r=0`, "limit=1, remaining=0, reset=5", "\x00", "99999999999999999999"} {
+		f.Add(s, s, `"a";q=5;w=1`, s, s)
 	}
 	tr := &Transport{}
-	f.Fuzz(func(t *testing.T, retry, draft, reset, date string) {
-		h := headers("Retry-After", retry, "Retry-After-Ms", reset, "RateLimit", draft, "Date", date)
+	f.Fuzz(func(t *testing.T, retry, state, policy, reset, date string) {
+		h := headers("Retry-After", retry, "Retry-After-Ms", reset, "RateLimit", state, "RateLimit-Policy", policy, "Date", date)
 		for _, f := range families {
 			h.Set(f.remaining, "0")
 			h.Set(f.reset, reset)
 		}
-		for _, status := range []int{200, 429} {
-			d, told := tr.heed(&http.Response{StatusCode: status, Header: h}, now)
-			if d < 0 || d > time.Hour || told != (d > 0) {
-				t.Errorf("%v %v", d, told)
+		for _, status := range []int{200, 403, 429} {
+			a := tr.heed(&http.Response{StatusCode: status, Header: h}, now)
+			if min(a.pause, a.every) < 0 || max(a.pause, a.every) > time.Hour {
+				t.Errorf("%v", a)
+			}
+			if a.every > 0 && refuses(status) {
+				t.Errorf("a refused request is to be paced by %v", a.every)
 			}
 		}
 	})
 }
 
-// FuzzDraft: what is not a structured field has no effect, and the longest wait does not depend on what else is there.
+// FuzzDraft: what is not a structured field has no effect, and the longest wait does not depend
+// on what else is there.
 func FuzzDraft(f *testing.F) {
 	for _, s := range []string{`"a";r=0;t=5`, `b;r=0;t=1.5;pk=:Zm9v:`, `limit=1, remaining=0, reset=5`, `"\"";x;r=0`, `:==:`, `"`, `;`, `a;r=0;t=99999999999999999999`} {
-		f.Add(s)
+		f.Add(s, `"a";q=5;w=1`)
 	}
-	f.Fuzz(func(t *testing.T, s string) {
-		d := draftReset([]string{s})
-		if d < 0 || d > maxDelta*time.Second {
-			t.Errorf("%v", d)
+	f.Fuzz(func(t *testing.T, s, policy string) {
+		a := draftAdvice([]string{s}, []string{policy})
+		if min(a.pause, a.every) < 0 || max(a.pause, a.every) > maxDelta*time.Second {
+			t.Errorf("%v", a)
 		}
-		if d > 0 && len(s) < maxDraft-100 {
-			if with := draftReset([]string{`"mine";r=0;t=1`, s}); with < d {
-				t.Errorf("%v, with another limit %v", d, with)
+		alone := draftAdvice([]string{s}, nil)
+		if max(a.pause, a.every) > alone.pause {
+			t.Errorf("%v with a policy is longer than %v without", a, alone)
+		}
+		if alone.pause > 0 && len(s) < maxDraft-100 {
+			if with := draftAdvice([]string{`"mine";r=0;t=1`, s}, nil); with.pause < alone.pause {
+				t.Errorf("%v, with another limit %v", alone, with)
 			}
-			if broken := draftReset([]string{s, `"`}); broken != 0 {
+			if broken := draftAdvice([]string{s, `"`}, nil); broken != (advice{}) {
 				t.Errorf("%v out of a broken field", broken)
 			}
 		}

@@ -1,20 +1,20 @@
 package httplimit
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// A KeyFunc tells whose tokens a request takes. It must not return "": what cannot be told apart is an error. Any number
-// of goroutines may call it at once.
+// A KeyFunc returns whose tokens a request takes. A request that cannot be told apart is an error;
+// "" counts as one. It must be safe for concurrent use.
 type KeyFunc func(*http.Request) (string, error)
 
-// ByHeader tells requests apart by a header field, such as one with an API key, and is an error where it is missing or
-// empty. Clients choose what is in it: unless something before the Policy has verified it, inventing values gives a client
-// a bucket each time.
+// ByHeader returns a KeyFunc that takes a header field for the key, such as one with an API key.
+// A missing or empty field is an error. Clients choose its value: unless something in front of
+// the Policy has verified it, a client that invents values has a new bucket each time. It panics
+// if name is empty.
 func ByHeader(name string) KeyFunc {
 	mustName("ByHeader", name)
 	return func(r *http.Request) (string, error) {
@@ -25,7 +25,8 @@ func ByHeader(name string) KeyFunc {
 	}
 }
 
-// ByCookie tells requests apart by a cookie, and is an error where it is missing or empty. The warning of [ByHeader] holds.
+// ByCookie returns a KeyFunc that takes a cookie for the key. A missing or empty cookie is an
+// error. The warning of [ByHeader] applies. It panics if name is empty.
 func ByCookie(name string) KeyFunc {
 	mustName("ByCookie", name)
 	return func(r *http.Request) (string, error) {
@@ -36,8 +37,9 @@ func ByCookie(name string) KeyFunc {
 	}
 }
 
-// ByPattern tells requests apart by the pattern that http.ServeMux chose for them. It is known inside of the mux only: wrap
-// the handlers, not the mux, or use a KeyFunc of your own that asks mux.Handler(r).
+// ByPattern is a KeyFunc that takes the pattern that http.ServeMux chose for the request. It is
+// known only inside the mux: wrap the handlers, not the mux, or use a KeyFunc that calls
+// mux.Handler.
 func ByPattern(r *http.Request) (string, error) {
 	if r.Pattern == "" {
 		return "", fmt.Errorf("%w: no http.ServeMux has routed it yet", ErrNoKey)
@@ -45,8 +47,9 @@ func ByPattern(r *http.Request) (string, error) {
 	return r.Pattern, nil
 }
 
-// Join combines keys: a request has a bucket for each combination, of client and pattern, say. Different combinations
-// are never the same key, whatever clients put in.
+// Join returns a KeyFunc that combines keys: there is a bucket for each combination, of client and
+// pattern, say. Different combinations are never the same key, whatever clients send. It panics if
+// keys is empty or has a nil.
 func Join(keys ...KeyFunc) KeyFunc {
 	mustKeys("Join", keys)
 	return func(r *http.Request) (string, error) {
@@ -64,8 +67,9 @@ func Join(keys ...KeyFunc) KeyFunc {
 	}
 }
 
-// FirstOf uses the first key that there is: that of a user, say, and otherwise the address. Keys of different functions are
-// never the same, so that nobody can name another's address in place of a user.
+// FirstOf returns a KeyFunc that takes the first key that there is: a user, say, or else an
+// address. Keys of different functions are never the same, so a client cannot pass off another's
+// address as its user name. It panics if keys is empty or has a nil.
 func FirstOf(keys ...KeyFunc) KeyFunc {
 	mustKeys("FirstOf", keys)
 	return func(r *http.Request) (string, error) {
@@ -77,7 +81,7 @@ func FirstOf(keys ...KeyFunc) KeyFunc {
 			}
 			errs = append(errs, noKey(err))
 		}
-		return "", errors.Join(errs...)
+		return "", noKeys(errs)
 	}
 }
 

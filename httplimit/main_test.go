@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// buckets makes a limiter in memory on a clock that stands still, so that no test depends on how fast it runs.
+// buckets makes a limiter in memory on a clock that stands still, so that no test depends on how
+// fast it runs.
 func buckets(rate tokenbucket.Rate, burst int) keyed {
 	return Keyed(tokenbucket.NewKeyed[string](rate, burst, tokenbucket.WithClock(stopped{}))).(keyed)
 }
@@ -91,4 +92,11 @@ func mustPanic(t *testing.T, want string, f func()) {
 		}
 	}()
 	f()
+}
+
+// decided returns the figures of a decision.
+func decided(p *Policy, r *http.Request) (tokenbucket.Result, error) {
+	d := p.Check(r)
+	d.Result.Allowed = d.Allowed
+	return d.Result, d.Err
 }

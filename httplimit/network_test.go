@@ -160,7 +160,8 @@ func TestUnsentOverNetwork(t *testing.T) {
 	}
 }
 
-// TestBothSides: clients that know nothing of a server's limit but what it tells them all get served in the end.
+// TestBothSides: clients that know nothing of a server's limit but what it tells them all get
+// served in the end.
 func TestBothSides(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds of the real clock")

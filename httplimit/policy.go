@@ -1,236 +1,155 @@
 package httplimit
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
-
-	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A Policy decides which requests a server serves. Create one with [New]; the zero Policy must not be used. It does not
-// change afterwards, and any number of goroutines may use it at once.
+// A Policy decides which requests a server serves. Create one with [New]; the zero Policy must not
+// be used. A Policy does not change afterwards and is safe for concurrent use. It must not be
+// copied.
 type Policy struct {
 	source  source
-	asker   asker
+	taker   taker
 	maxWait time.Duration
 	onError func(*http.Request, error) bool
+	shadow  func(*http.Request, Refusal)
 	refuse  func(http.ResponseWriter, *http.Request, Refusal)
 
-	draftFields bool // RateLimit, RateLimit-Policy
-	xFields     bool // X-RateLimit-*
-	shapes      shapes
+	names    FieldNames
+	named    bool // names was set by an option
+	quotas   quotas
+	counters counters
+}
+
+// New returns a Policy that takes one token of l for each request, by the client's address; see
+// [ByIP]. It panics if l is nil, unless [WithLimits] or [WithLimiter] says where to take tokens.
+func New(l Limiter, opts ...Option) *Policy {
+	p := &Policy{
+		source:  source{name: "default", limiter: l, key: ByIP(ClientIP{})},
+		onError: func(_ *http.Request, err error) bool { return !requestsFault(err) },
+		refuse:  Refuse,
+		names:   draftNames(),
+	}
+	for _, o := range opts {
+		o(p)
+	}
+	if l == nil && p.source.limits == nil && p.source.choose == nil {
+		panic("httplimit: New: the limiter is nil")
+	}
+	if p.taker.timeout == 0 && p.maxWait > 0 {
+		// A short wait must not make a limiter fail that is only slow.
+		p.taker.timeout = max(p.maxWait, time.Second)
+	}
+	if p.shadow != nil && !p.named {
+		p.names = FieldNames{} // clients would obey the fields
+	}
+	return p
 }
 
 // An Option configures a [Policy] when it is made.
 type Option func(*Policy)
 
-// New returns a Policy that takes one token of l for each request, by the client's address; see [ByIP]. It panics if l is
-// nil.
-func New(l Limiter, opts ...Option) *Policy {
-	if l == nil {
-		panic("httplimit: New: the limiter is nil")
-	}
-	p := &Policy{
-		source:      source{limiter: l, name: "default", key: ByIP(ClientIP{})},
-		onError:     func(_ *http.Request, err error) bool { return !requestsFault(err) },
-		refuse:      Refuse,
-		draftFields: true,
-	}
-	for _, o := range opts {
-		o(p)
-	}
-	return p
-}
-
-// WithKey tells requests apart by key. It panics if key is nil.
+// WithKey makes key choose whose tokens a request takes. It panics if key is nil.
 func WithKey(key KeyFunc) Option {
 	mustFunc("WithKey", key != nil)
 	return func(p *Policy) { p.source.key = key }
 }
 
-// WithCost takes as many tokens for a request as cost returns, of one limit or, with [WithLimits], not at all: there each
-// Limit has a Cost. A request that costs 0 is allowed; less than 0 is [ErrCost]. It panics if cost is nil.
+// WithCost makes a request take as many tokens as cost returns. A request that costs 0 is allowed;
+// a negative cost is [ErrCost]. With [WithLimits] it has no effect: there each Limit has a Cost. It
+// panics if cost is nil.
 func WithCost(cost func(*http.Request) int) Option {
 	mustFunc("WithCost", cost != nil)
 	return func(p *Policy) { p.source.cost = cost }
 }
 
-// WithLimits makes requests subject to several limits, all of which must allow, or else nothing is taken from any; see the
-// package documentation. It takes the place of [WithKey] and [WithCost]. A request for which limits returns none is allowed.
-// All but the last must have a Limiter that is a [Settler], or the first request panics. It panics if limits is nil.
+// WithLimiter makes choose return the limiter of each request, by its route or its client's plan,
+// say. It takes the place of the limiter given to [New], which may be nil. A request for which
+// choose returns nil is allowed. With [WithLimits] it has no effect. It panics if choose is nil.
+func WithLimiter(choose func(*http.Request) Limiter) Option {
+	mustFunc("WithLimiter", choose != nil)
+	return func(p *Policy) { p.source.choose = choose }
+}
+
+// WithLimits makes requests subject to several limits. All of them must allow a request, or else
+// nothing is taken from any; see the package documentation. It takes the place of [WithKey],
+// [WithCost] and [WithLimiter]. A request for which limits returns no Limit is allowed, and one for
+// which it returns an error has no key. All limits but the last must have a Limiter that is a
+// [Settler], or the first request panics. It panics if limits is nil.
 func WithLimits(limits func(*http.Request) ([]Limit, error)) Option {
 	mustFunc("WithLimits", limits != nil)
 	return func(p *Policy) { p.source.limits = limits }
 }
 
-// WithName names the policy in RateLimit and RateLimit-Policy, where it is "default" otherwise. It panics if name is empty.
+// WithName sets the name of the limit in RateLimit and RateLimit-Policy, which is "default"
+// otherwise. It panics if name is empty.
 func WithName(name string) Option {
 	mustName("WithName", name)
 	return func(p *Policy) { p.source.name = name }
 }
 
-// WithMaxWait lets requests wait for their tokens up to d instead of refusing them; those that would have to wait longer
-// are refused at once. A client that disconnects loses its place. (A server notices that only when it has read the
-// request's body.) Bound how many may wait by tokenbucket.WithMaxWaiters. It panics if d is negative.
+// WithMaxWait lets requests wait up to d for their tokens. A request that would have to wait longer
+// is refused at once. A client that disconnects loses its place; a server notices that only when it
+// has read the request's body. Use tokenbucket.WithMaxWaiters to bound the number of waiters. It
+// panics if d is negative.
 func WithMaxWait(d time.Duration) Option {
 	mustDuration("WithMaxWait", d)
 	return func(p *Policy) { p.maxWait = d }
 }
 
-// WithTimeout bounds each question to a limiter, which then counts as failed. A limiter across a network needs it, or a
-// bound of its own, for a server's requests have no deadline by themselves. It panics if d is negative.
+// WithTimeout bounds each call of a limiter that is not in memory. A limiter that takes longer has
+// failed. A limiter across a network needs this option or a bound of its own, because a server's
+// requests have no deadline. Without it, [WithMaxWait] bounds each call too, but by no less than a
+// second. It panics if d is negative.
 func WithTimeout(d time.Duration) Option {
 	mustDuration("WithTimeout", d)
-	return func(p *Policy) { p.asker.timeout = d }
+	return func(p *Policy) { p.taker.timeout = d }
 }
 
-// WithOnError calls f for each request that could not be judged, to tell why and to ask whether it is to be served. An err
-// that is [ErrNoKey] or [ErrCost] is about the request; any other means that a limiter failed.
+// WithOnError makes f decide whether to serve a request for which there was no decision. An err
+// that is [ErrNoKey] or [ErrCost] is about the request; any other means that a limiter failed. f is
+// not called for a request whose own context has ended: that request is not served.
 //
-// Without it, requests are served when a limiter fails (fail open), and refused when they have no key or a negative cost.
-// Of several limits, those that did not fail are in force in any case. It panics if f is nil.
+// Without this option, a request is served when a limiter fails (it fails open), and refused when
+// it has no key or a negative cost. Of several limits, those that did not fail are enforced in any
+// case. It panics if f is nil.
 func WithOnError(f func(r *http.Request, err error) (serve bool)) Option {
 	mustFunc("WithOnError", f != nil)
 	return func(p *Policy) { p.onError = f }
 }
 
-// WithRefusal makes f answer the requests that are refused. The header fields that tell of the limit are set already, f
-// writes the status and the body, as [Refuse] does otherwise. It panics if f is nil.
+// WithRefusal makes f answer the requests that are refused. The header fields about the limit are
+// set already; f writes the status and the body. Without this option, [Refuse] does. It panics if f
+// is nil.
 func WithRefusal(f func(http.ResponseWriter, *http.Request, Refusal)) Option {
 	mustFunc("WithRefusal", f != nil)
 	return func(p *Policy) { p.refuse = f }
 }
 
-// WithoutRateLimit leaves the fields RateLimit and RateLimit-Policy out of the responses.
-func WithoutRateLimit() Option { return func(p *Policy) { p.draftFields = false } }
+// WithShadow makes the Policy a trial: it decides about each request, takes its tokens and counts
+// it, but refuses nobody. Requests that would have been refused are reported to f and then
+// served, and so are requests for which [WithOnError] decided not to serve. Requests whose
+// context has ended are served too.
+//
+// Nobody waits: a request for which [WithMaxWait] would find a token in time is reported too,
+// with a Result.RetryAfter of no more than that. The fields of [WithFieldNames] are left out of
+// the responses, because clients would obey them, unless that option, [WithXRateLimit] or
+// [WithoutRateLimit] is given. It panics if f is nil.
+func WithShadow(f func(*http.Request, Refusal)) Option {
+	mustFunc("WithShadow", f != nil)
+	return func(p *Policy) { p.shadow = f }
+}
 
-// WithXRateLimit adds the older fields X-RateLimit-Limit, -Remaining and -Reset to the responses: the burst, the whole
-// tokens left, and the time at which the bucket is full, in seconds since 1970. Of several limits they are about the one
-// with the fewest tokens left.
-func WithXRateLimit() Option { return func(p *Policy) { p.xFields = true } }
-
-func mustFunc(where string, ok bool) {
+func mustFunc(option string, ok bool) {
 	if !ok {
-		panic(fmt.Sprintf("httplimit: %s: the func is nil", where))
+		panic(fmt.Sprintf("httplimit: %s: the func is nil", option))
 	}
 }
 
-func mustDuration(where string, d time.Duration) {
+func mustDuration(option string, d time.Duration) {
 	if d < 0 {
-		panic(fmt.Sprintf("httplimit: %s: d is %v, want 0 or more", where, d))
-	}
-}
-
-// requestsFault tells errors about a request from those of a limiter.
-func requestsFault(err error) bool { return errors.Is(err, ErrNoKey) || errors.Is(err, ErrCost) }
-
-// Check decides about r as [Policy.Handler] does, taking the tokens if it is allowed, and waiting for them if the Policy
-// does that. Result.Allowed tells whether it is to be served. An error tells that a limiter failed or that the request
-// could not be judged; then Allowed is what [WithOnError] decided, unless another limit refused. Of several limits, the
-// Result is that of the one that refused, or has the fewest tokens left.
-func (p *Policy) Check(r *http.Request) (tokenbucket.Result, error) {
-	d := p.decide(r)
-	return d.result(), d.err
-}
-
-// A decision is what came of a request's claims.
-type decision struct {
-	claims  []claim
-	one     [1]claim // backs claims when there is one, as there nearly always is
-	refused int      // the index of the claim that refused, or -1
-	serve   bool
-	err     error // why a limiter or the request could not be asked
-}
-
-func (d *decision) fail(err error, serve bool) { d.err, d.serve = err, serve }
-
-func (d *decision) result() tokenbucket.Result {
-	if c := d.tightest(); c != nil {
-		return c.result
-	}
-	return tokenbucket.Result{Allowed: d.serve}
-}
-
-// tightest returns the claim that refused, or of those that allowed the one with the fewest tokens left; nil if there is
-// none.
-func (d *decision) tightest() *claim {
-	if d.refused >= 0 {
-		return &d.claims[d.refused]
-	}
-	var least *claim
-	for i := range d.claims {
-		c := &d.claims[i]
-		if c.held && (least == nil || c.result.Remaining < least.result.Remaining) {
-			least = c
-		}
-	}
-	return least
-}
-
-func (p *Policy) decide(r *http.Request) *decision {
-	d := &decision{refused: -1}
-	var err error
-	if d.claims, err = p.source.claims(r, d.one[:0]); err != nil {
-		d.fail(err, p.onError(r, err))
-		return d
-	}
-	ctx := r.Context()
-	take := p.asker.take
-	if p.maxWait > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.maxWait)
-		defer cancel()
-		take = p.wait
-	}
-	for {
-		i, err := take(ctx, d.claims)
-		if err == nil {
-			d.refused, d.serve = i, i < 0
-			return d
-		}
-		// A limiter that failed is asked no more, but what the others say counts.
-		serve := p.onError(r, err)
-		if d.fail(err, serve); !serve {
-			p.asker.release(ctx, d.claims)
-			return d
-		}
-		d.claims[i].waived = true
-	}
-}
-
-// wait is asker.take that waits as long as ctx lasts. That it came to nothing is a refusal.
-func (p *Policy) wait(ctx context.Context, cs []claim) (int, error) {
-	waited := false
-	i, err := p.asker.wait(ctx, cs, func(c *claim) bool {
-		waited = c.result.RetryAfter <= p.maxWait
-		return waited
-	})
-	if _, ok := errors.AsType[*tokenbucket.WaitError](err); ok || err != nil && ctx.Err() != nil {
-		p.asker.release(ctx, cs)
-		cs[i].result.Allowed = false
-		return i, nil
-	}
-	if waited && err == nil && i < 0 {
-		p.refresh(ctx, cs)
-	}
-	return i, err
-}
-
-// refresh asks for the figures again that were told before the wait.
-func (p *Policy) refresh(ctx context.Context, cs []claim) {
-	for i := range cs {
-		c := &cs[i]
-		if !c.held || c.result.Allowed {
-			continue
-		}
-		look := claim{Limit: c.Limit}
-		look.Cost = 0
-		if p.asker.ask(ctx, &look) == nil {
-			c.result = look.result
-		}
-		c.result.Allowed, c.result.RetryAfter = true, 0
+		panic(fmt.Sprintf("httplimit: %s: d is %v, want 0 or more", option, d))
 	}
 }

@@ -165,7 +165,7 @@ func TestCost(t *testing.T) {
 		t.Error(w.Body)
 	}
 	cost = -1
-	if _, err := p.Check(httptest.NewRequest("GET", "/", nil)); !errors.Is(err, ErrCost) {
+	if _, err := decided(p, httptest.NewRequest("GET", "/", nil)); !errors.Is(err, ErrCost) {
 		t.Error(err)
 	}
 	if w := get(t, p); w.Body.String() != "Bad Request. The request does not tell how large it is.\n" {
@@ -195,7 +195,7 @@ func TestNoKey(t *testing.T) {
 				t.Errorf("%d %s, want %d", w.Code, w.Body, c.code)
 			}
 		}
-		if _, err := p.Check(httptest.NewRequest("GET", "/", nil)); !errors.Is(err, ErrNoKey) {
+		if _, err := decided(p, httptest.NewRequest("GET", "/", nil)); !errors.Is(err, ErrNoKey) {
 			t.Error(err)
 		}
 	}
@@ -243,10 +243,10 @@ func TestLimiterFails(t *testing.T) {
 	if w.Code != 503 || told != errDown || strings.Contains(w.Body.String(), "internal") {
 		t.Errorf("closed: %d %s, told %v", w.Code, w.Body, told)
 	}
-	if res, err := New(down).Check(httptest.NewRequest("GET", "/", nil)); !res.Allowed || err != errDown {
+	if res, err := decided(New(down), httptest.NewRequest("GET", "/", nil)); !res.Allowed || err != errDown {
 		t.Error(res, err)
 	}
-	if res, err := New(down, closed).Check(httptest.NewRequest("GET", "/", nil)); res.Allowed || err != errDown {
+	if res, err := decided(New(down, closed), httptest.NewRequest("GET", "/", nil)); res.Allowed || err != errDown {
 		t.Error(res, err)
 	}
 }
@@ -254,12 +254,12 @@ func TestLimiterFails(t *testing.T) {
 func TestLimiterHangs(t *testing.T) {
 	hanging := &remote{hang: true}
 	r := httptest.NewRequest("GET", "/", nil)
-	if res, err := New(hanging, WithTimeout(time.Millisecond)).Check(r); !res.Allowed || !errors.Is(err, context.DeadlineExceeded) {
+	if res, err := decided(New(hanging, WithTimeout(time.Millisecond)), r); !res.Allowed || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(res, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(time.Millisecond, cancel)
-	if res, err := New(hanging).Check(r.WithContext(ctx)); !res.Allowed || !errors.Is(err, context.Canceled) {
+	if res, err := decided(New(hanging), r.WithContext(ctx)); res.Allowed || !errors.Is(err, context.Canceled) {
 		t.Error(res, err)
 	}
 }
@@ -283,7 +283,7 @@ func TestSeveralLimits(t *testing.T) {
 		"RateLimit-Policy": `"l0";q=10;w=10, "l1";q=5;w=5, "l2";q=12;w=12`,
 		"RateLimit":        `"l0";r=9;t=1, "l1";r=3;t=1, "l2";r=9;t=1`,
 	})
-	res, err := p.Check(httptest.NewRequest("GET", "/", nil))
+	res, err := decided(p, httptest.NewRequest("GET", "/", nil))
 	if err != nil || res.Remaining != 1 || res.Limit.Burst != 5 || left() != "8 1 6" {
 		t.Errorf("%+v %v, left %s", res, err, left())
 	}
@@ -348,13 +348,14 @@ func TestLimitsDefaults(t *testing.T) {
 }
 
 func TestLateRefund(t *testing.T) {
-	// The client leaves between the first limit and the second: what it took comes back, and does not hold it up.
+	// The client leaves between the first limit and the second: what it took comes back, and does
+	// not hold it up.
 	b := buckets(tokenbucket.PerSecond(1), 2)
 	first := &settler{remote: remote{Limiter: b}, settled: make(chan error)}
 	p := several([]Limiter{first, &remote{hang: true}}, WithOnError(func(*http.Request, error) bool { return false }))
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(time.Millisecond, cancel)
-	_, _ = p.Check(httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	_ = p.Check(httptest.NewRequest("GET", "/", nil).WithContext(ctx))
 	if err := <-first.settled; err != nil {
 		t.Errorf("the refund's context is done: %v", err)
 	}

@@ -11,49 +11,62 @@ const (
 	firstBackoff = time.Second
 	mostBackoff  = 30 * time.Second
 
-	// A response that is retried is read up to keepBytes, for up to keepTime, so that its connection can be used again
-	// and it can still be returned. If there is more, the connection is given up: a new one is cheaper than a long body.
+	// A response that is retried is read up to keepBytes, for up to keepTime, so that its
+	// connection can be used again and the response can still be returned. A longer body costs
+	// the connection: a new one is cheaper.
 	keepBytes = 64 << 10
 	keepTime  = time.Second
 )
 
-// again notes what resp says about the host, and tells whether the call is to be tried again. Then c.body is ready.
+// isRefusal reports whether status is that of a request that can be retried later.
+func isRefusal(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
+// again heeds what resp says, and reports whether the call is to be tried again. Then c.body is the
+// body of the next attempt.
+//
+// Only what the server asks for pauses other requests. The backoff after an attempt that failed
+// without such a wish is the call's own: a path that always answers 503 slows no other down.
 func (c *call) again(resp *http.Response) bool {
 	now := time.Now()
-	pause, told := c.t.heed(resp, now)
-	if told {
-		c.t.pauses.extend(c.host, pause, now)
-	}
-	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable ||
-		c.attempt >= c.t.MaxRetries || !c.t.mayRetry(c.req) {
+	a := c.t.heed(resp, now)
+	c.obey(a, now)
+	if !isRefusal(resp.StatusCode) || c.attempt >= c.t.MaxRetries || !c.t.mayRetry(c.req) {
 		return false
 	}
-	if !told {
-		pause = min(firstBackoff<<min(c.attempt, 10), mostBackoff, c.t.maxPause())
+	wait := a.pause
+	if wait <= 0 {
+		wait = min(firstBackoff<<min(c.attempt, 10), mostBackoff, c.t.maxPause())
 	}
 	if c.until.IsZero() {
 		c.until = now.Add(orDefault(c.t.MaxRetryWait, defaultMaxRetryWait))
 	}
-	next := now.Add(pause)
-	if deadline, ok := c.req.Context().Deadline(); next.After(c.until) || ok && next.After(deadline) || !c.rewind() {
+	next := now.Add(wait)
+	deadline, ok := c.ctx.Deadline()
+	if next.After(c.until) || ok && next.After(deadline) || !c.rewind() {
 		return false
 	}
-	if !told {
-		c.t.pauses.extend(c.host, pause, now)
+	c.notBefore = time.Time{}
+	if a.pause <= 0 {
+		c.notBefore = next
 	}
 	return true
 }
 
-func (t *Transport) maxPause() time.Duration { return orDefault(t.MaxPause, defaultMaxPause) }
-
-func orDefault[T int | time.Duration](v, otherwise T) T {
-	if v <= 0 {
-		return otherwise
+// obey puts an advice in force for all requests with the call's pause key.
+func (c *call) obey(a advice, now time.Time) {
+	p := &c.t.pauses
+	p.hold(c.pauseKey, a.pause, now)
+	switch {
+	case a.every > 0:
+		p.pace(c.pauseKey, a.every, c.sent, now)
+	case a.pause <= 0:
+		p.unpace(c.pauseKey)
 	}
-	return v
 }
 
-// rewind gets the body of the next attempt.
+// rewind gets the body of the next attempt, and reports whether it could.
 func (c *call) rewind() bool {
 	if c.req.Body == nil || c.req.Body == http.NoBody {
 		c.body = c.req.Body
@@ -72,33 +85,34 @@ func (t *Transport) mayRetry(req *http.Request) bool {
 		return t.Retryable(req)
 	}
 	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace,
+		http.MethodPut, http.MethodDelete:
 		return true
 	}
 	return req.Header.Get("Idempotency-Key") != ""
 }
 
-// keep ends the body of resp and puts what was read of it in its place.
+// keep reads the body of resp, closes it, and puts what was read in its place.
 func keep(resp *http.Response) *http.Response {
 	body := resp.Body
 	stop := time.AfterFunc(keepTime, func() { body.Close() })
 	b, err := io.ReadAll(io.LimitReader(body, keepBytes))
 	if err == nil && len(b) == keepBytes {
-		err = io.ErrUnexpectedEOF // it may have ended exactly there; nobody is harmed
+		err = io.ErrUnexpectedEOF // a body that ends exactly there is called cut off too
 	}
 	stop.Stop()
 	body.Close()
-	resp.Body = &kept{bytes.NewReader(b), err}
+	resp.Body = &keptBody{bytes.NewReader(b), err}
 	return resp
 }
 
-// kept is the body of a response that was read before, as far as it was.
-type kept struct {
+// keptBody is the part of a response's body that was read before.
+type keptBody struct {
 	r   *bytes.Reader
-	err error // how the reading ended; nil: with the body
+	err error // how the reading ended; nil at the end of the body
 }
 
-func (k *kept) Read(p []byte) (int, error) {
+func (k *keptBody) Read(p []byte) (int, error) {
 	n, err := k.r.Read(p)
 	if err == io.EOF && k.err != nil {
 		err = k.err
@@ -106,4 +120,4 @@ func (k *kept) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (k *kept) Close() error { return nil }
+func (k *keptBody) Close() error { return nil }

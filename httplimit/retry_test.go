@@ -102,8 +102,8 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestRetryLongBodies: the body of a response that is retried is read within bounds. If the response is returned after
-// all, what was read of it is there, and that it was cut is told.
+// TestRetryLongBodies: the body of a response that is retried is read within bounds. If the
+// response is returned after all, what was read of it is there, and that it was cut is told.
 func TestRetryLongBodies(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		stuck, unstick := io.Pipe()

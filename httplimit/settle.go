@@ -6,45 +6,44 @@ import (
 	"sync"
 )
 
-// settleLater calls Settle once the body of resp has ended.
-func (t *Transport) settleLater(resp *http.Response, cs []claim) {
-	if t.Settle == nil || len(cs) == 0 {
+// settleAtEnd makes Settle be called when the body of resp has ended.
+func (t *Transport) settleAtEnd(resp *http.Response, ds []demand) {
+	if t.Settle == nil || len(ds) == 0 {
 		return
 	}
-	settle := func(body []byte) { t.settle(resp, body, cs) }
+	settle := func(body []byte) { t.settle(resp, body, ds) }
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		settle(nil) // the body is a connection that can be written to, and has to stay one
 		return
 	}
-	resp.Body = &settledBody{ReadCloser: resp.Body, max: orDefault(t.SettleBytes, defaultSettleBytes), settle: settle}
+	most := orDefault(t.SettleBytes, defaultSettleBytes)
+	resp.Body = &recordedBody{ReadCloser: resp.Body, max: most, atEnd: settle}
 }
 
-func (t *Transport) settle(resp *http.Response, body []byte, cs []claim) {
-	limits := make([]Limit, len(cs))
-	for i := range cs {
-		limits[i] = cs[i].Limit
-	}
-	t.Settle(resp, body, limits)
-	for i := range cs {
-		asker{}.adjust(resp.Request.Context(), &cs[i], cs[i].Cost-max(limits[i].Cost, 0))
+// settle corrects the cost of each limit. Limits that share a bucket are corrected one by one.
+func (t *Transport) settle(resp *http.Response, body []byte, ds []demand) {
+	for i := range ds {
+		l := ds[i].Limit
+		cost := max(t.Settle(resp, body, l), 0)
+		taker{}.correct(resp.Request.Context(), l.Limiter, l.Key, l.Cost-cost)
 	}
 }
 
-// settledBody is a response's body that settles when it ends.
-type settledBody struct {
+// recordedBody is a response's body that calls atEnd with its last max bytes when it ends.
+type recordedBody struct {
 	io.ReadCloser
 	max int
 
-	mu     sync.Mutex // Close may be called during a Read
-	tail   []byte     // up to twice max, so that it is seldom moved
-	settle func([]byte)
+	mu    sync.Mutex // Close may be called during a Read
+	tail  []byte     // up to twice max, so that it is seldom moved
+	atEnd func([]byte)
 }
 
-func (b *settledBody) Read(p []byte) (int, error) {
+func (b *recordedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.mu.Lock()
-	if b.settle != nil {
-		b.keep(p[:n])
+	if b.atEnd != nil {
+		b.recordLocked(p[:n])
 	}
 	b.mu.Unlock()
 	if err != nil {
@@ -53,7 +52,8 @@ func (b *settledBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *settledBody) keep(p []byte) {
+// recordLocked appends p to the tail. The caller must hold mu.
+func (b *recordedBody) recordLocked(p []byte) {
 	if len(p) >= b.max {
 		b.tail = append(b.tail[:0], p[len(p)-b.max:]...)
 		return
@@ -65,18 +65,18 @@ func (b *settledBody) keep(p []byte) {
 	b.tail = append(b.tail, p...)
 }
 
-func (b *settledBody) Close() error {
+func (b *recordedBody) Close() error {
 	err := b.ReadCloser.Close()
 	b.end()
 	return err
 }
 
-func (b *settledBody) end() {
+func (b *recordedBody) end() {
 	b.mu.Lock()
-	settle, tail := b.settle, b.tail
-	b.settle, b.tail = nil, nil
+	atEnd, tail := b.atEnd, b.tail
+	b.atEnd, b.tail = nil, nil
 	b.mu.Unlock()
-	if settle != nil {
-		settle(tail[max(len(tail)-b.max, 0):])
+	if atEnd != nil {
+		atEnd(tail[max(len(tail)-b.max, 0):])
 	}
 }

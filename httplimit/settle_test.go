@@ -25,11 +25,17 @@ func TestSettle(t *testing.T) {
 			Limits: func(*http.Request) ([]Limit, error) {
 				return []Limit{{Name: "requests", Limiter: requests, Key: "k"}, {Name: "tokens", Key: "k", Cost: 300}}, nil
 			},
-			Settle: func(resp *http.Response, body []byte, limits []Limit) {
-				if calls++; string(body) != "body" || resp.StatusCode != 200 || limits[0].Cost != 1 || limits[1].Cost != 300 {
-					t.Errorf("%d %q %v", resp.StatusCode, body, limits)
+			Settle: func(resp *http.Response, body []byte, l Limit) int {
+				if string(body) != "body" || resp.StatusCode != 200 {
+					t.Errorf("%d %q", resp.StatusCode, body)
 				}
-				limits[1].Cost = cost
+				if l.Name == "requests" {
+					return l.Cost
+				}
+				if calls++; l.Name != "tokens" || l.Cost != 300 {
+					t.Errorf("%v", l)
+				}
+				return cost
 			},
 		}
 		left := 1000.0
@@ -62,7 +68,7 @@ func TestSettleCharges(t *testing.T) {
 		b := live(tokenbucket.PerSecond(10), 100)
 		f := newFake(ok())
 		tr := &Transport{Base: f, Limiter: b, Cost: func(*http.Request) int { return 50 },
-			Settle: func(_ *http.Response, _ []byte, l []Limit) { l[0].Cost = 200 }}
+			Settle: func(*http.Response, []byte, Limit) int { return 200 }}
 		mustAsk(t, tr, request(t.Context(), "GET", "http://a/", ""))
 		mustAsk(t, tr, request(t.Context(), "GET", "http://a/", ""))
 		f.want(t, "a 0s", "a 15s") // 100 in debt, and 50 for itself
@@ -76,11 +82,12 @@ func TestSettleRetried(t *testing.T) {
 		var told []int
 		tr := &Transport{Base: newFake(tooMany("Retry-After", "1"), ok()), MaxRetries: 1, Limiter: b,
 			Cost: func(*http.Request) int { return 300 },
-			Settle: func(resp *http.Response, _ []byte, l []Limit) {
+			Settle: func(resp *http.Response, _ []byte, l Limit) int {
 				told = append(told, resp.StatusCode)
 				if resp.StatusCode == 429 {
-					l[0].Cost = 0
+					return 0
 				}
+				return l.Cost
 			}}
 		mustAsk(t, tr, request(t.Context(), "GET", "http://a/", ""))
 		if len(told) != 2 || told[0] != 429 || told[1] != 200 || b.Tokens("a") != 700 {
@@ -93,7 +100,7 @@ func TestSettleEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var bodies []string
 		tr := &Transport{SettleBytes: 10, Limiter: live(tokenbucket.PerSecond(1), 100),
-			Settle: func(_ *http.Response, body []byte, _ []Limit) { bodies = append(bodies, string(body)) }}
+			Settle: func(_ *http.Response, body []byte, l Limit) int { bodies = append(bodies, string(body)); return l.Cost }}
 		send := func(a answer) *http.Response {
 			tr.Base = newFake(a)
 			resp, err := tr.RoundTrip(request(t.Context(), "GET", "http://a/", ""))
@@ -150,7 +157,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestSettleLate: the request's context has ended, as it has when a caller stops reading; the limits are corrected still.
+// TestSettleLate: the request's context has ended, as it has when a caller stops reading; the
+// limits are corrected still.
 func TestSettleLate(t *testing.T) {
 	b := live(tokenbucket.Rate{}, 100)
 	far := &settler{remote: remote{Limiter: b}, settled: make(chan error)}
@@ -158,7 +166,7 @@ func TestSettleLate(t *testing.T) {
 	tr := &Transport{Base: roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
 	}), Limiter: far, Cost: func(*http.Request) int { return 10 },
-		Settle: func(_ *http.Response, _ []byte, l []Limit) { l[0].Cost = 1 }}
+		Settle: func(*http.Response, []byte, Limit) int { return 1 }}
 	ctx, cancel := context.WithCancel(t.Context())
 	resp, err := tr.RoundTrip(request(ctx, "GET", "http://a/", ""))
 	if err != nil {

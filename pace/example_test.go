@@ -12,7 +12,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/pace"
 )
 
-// A list of jobs is worked through by up to four at once, and no more than 1000 of them are started in a second.
+// A list of jobs is worked through by up to four at once, and no more than 1000 of them are started
+// in a second.
 func Example() {
 	bucket := tokenbucket.New(tokenbucket.PerSecond(1000), 1)
 	group, _ := pace.NewGroup(context.Background(), bucket, 4)
@@ -23,7 +24,7 @@ func Example() {
 			return nil
 		})
 		if err != nil {
-			break // the group has ended, and Wait tells why
+			break // the group has ended; Wait returns the reason
 		}
 	}
 	fmt.Println(group.Wait(), sum.Load())
@@ -110,6 +111,15 @@ func ExamplePanicError() {
 	// Output: a job panicked: index out of range true
 }
 
+func ExampleGroup_Stats() {
+	group, _ := pace.NewGroup(context.Background(), tokenbucket.New(tokenbucket.PerHour(1), 2), 4)
+	for range 3 {
+		group.TryGo(func(context.Context) error { return nil })
+	}
+	fmt.Printf("%v %+v\n", group.Wait(), group.Stats())
+	// Output: <nil> {Waiting:0 Running:0 Started:2 Failed:0 Refused:1}
+}
+
 func ExampleForEach() {
 	pages := slices.Values([]string{"/", "/about", "/news"})
 	var fetched atomic.Int64
@@ -121,7 +131,8 @@ func ExampleForEach() {
 	// Output: <nil> 3
 }
 
-// The results come in the order of the input. An error is the matter of its item; the loop decides whether to go on.
+// The results come in the order of the input. An error is the matter of its item; the loop decides
+// whether to go on.
 func ExampleMap() {
 	numbers := slices.Values([]int{6, 3, 0, 2})
 	results := pace.Map(context.Background(), numbers, func(_ context.Context, n int) (int, error) {
@@ -161,7 +172,7 @@ func ExampleMap_infinite() {
 	// 16 <nil>
 }
 
-func ExampleAsCompleted() {
+func ExampleWithCompletionOrder() {
 	quick := make(chan struct{})
 	wait := func(_ context.Context, name string) (string, error) {
 		if name == "slow" {
@@ -170,7 +181,7 @@ func ExampleAsCompleted() {
 		return name, nil
 	}
 	names := slices.Values([]string{"slow", "quick"})
-	for name, err := range pace.Map(context.Background(), names, wait, pace.WithConcurrency(2), pace.AsCompleted()) {
+	for name, err := range pace.Map(context.Background(), names, wait, pace.WithConcurrency(2), pace.WithCompletionOrder()) {
 		fmt.Println(name, err)
 		if name == "quick" {
 			close(quick)
@@ -193,7 +204,7 @@ func ExampleOption() {
 }
 
 func ExampleMapOption() {
-	opts := []pace.MapOption{pace.WithConcurrency(8), pace.AsCompleted()}
+	opts := []pace.MapOption{pace.WithConcurrency(8), pace.WithCompletionOrder()}
 	length := func(_ context.Context, s string) (int, error) { return len(s), nil }
 	for n, err := range pace.Map(context.Background(), slices.Values([]string{"four"}), length, opts...) {
 		fmt.Println(n, err)
@@ -313,5 +324,5 @@ func ExampleRetryAfter() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// pace: gave up after attempt 2: the next is due in 2h0m0s: tokenbucket: the turn would come after the deadline; it failed: 503 Service Unavailable
+	// pace: gave up after attempt 2: the next attempt in 2h0m0s would be after the deadline; the last error was: 503 Service Unavailable
 }

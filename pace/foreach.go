@@ -5,28 +5,33 @@ import (
 	"iter"
 )
 
-// ForEach calls f for each item of seq, in the order of seq, each in a goroutine of its own, at most as many at once as
-// [WithConcurrency] says and no more often than [WithBucket] allows.
+// ForEach calls f for each item of seq, in the order of seq, each in its own goroutine. At most as
+// many calls run at once as [WithConcurrency] allows, and they start no more often than
+// [WithBucket] allows.
 //
-// The first error cancels the context that the others are given, and nothing more is started. ForEach returns once all
-// have returned: with the first error of f, or if ctx ended or the bucket refused before all of seq was done, with an error
-// that wraps that; see [Group.GoN]. If it returns nil, f has succeeded for every item.
+// The first error ends the context that the other calls are given, and no more are started. ForEach
+// returns when all calls have returned: with the first error of f or, if ctx ended or the bucket
+// refused before all of seq was done, with an error that wraps that; see [Group.GoN]. If it returns
+// nil, f has succeeded for every item.
 //
-// seq is run by the calling goroutine, and pulled no further than one item beyond those that have been started: it may be
-// infinite. While seq itself blocks, ForEach can't notice that f failed or ctx ended. A panic in seq cancels the jobs, and
-// goes on when they have returned; one in f arrives as a [*PanicError].
+// The calling goroutine runs seq, at most one item ahead of what was started, so seq may be
+// infinite. While seq itself blocks, ForEach cannot notice that f failed or that ctx ended. After a
+// panic in seq, ForEach ends the calls, waits for them, and lets the panic pass; one in f arrives
+// as a [*PanicError]. ForEach panics if f is nil.
 func ForEach[T any](ctx context.Context, seq iter.Seq[T], f func(context.Context, T) error, opts ...Option) error {
-	s := settingsOf(opts)
-	c := newCrew(ctx, s.concurrency)
-	defer c.stop() // if seq panics: otherwise all have been waited for
+	if f == nil {
+		panic("pace: ForEach: the func is nil")
+	}
+	s := newSettings(opts)
+	r := newRunner(ctx, s.concurrency)
+	defer r.stop() // for a panic in seq: otherwise wait has done it
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return contextError(ctx)
 	}
 	for x := range seq {
-		if c.begin(s.bucket, 1) != nil {
+		if r.start(s.cost, func(ctx context.Context) error { return f(ctx, x) }) != nil {
 			break
 		}
-		c.start(func(ctx context.Context) error { return f(ctx, x) })
 	}
-	return c.wait()
+	return r.wait()
 }

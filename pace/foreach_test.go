@@ -13,7 +13,7 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A source is an infinite sequence of 0, 1, 2, … that counts how far it was pulled. It ends if it is told to.
+// A source is an infinite sequence of 0, 1, 2, … that counts how far it was pulled.
 type source struct {
 	pulled atomic.Int64
 	ended  bool // the sequence was left in order
@@ -42,7 +42,7 @@ func upTo(n int) iter.Seq[int] {
 
 func TestForEachPaced(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		err := ForEach(context.Background(), upTo(5), func(ctx context.Context, i int) error {
 			return d.job(i, 250*time.Millisecond)(ctx)
 		}, WithBucket(tokenbucket.New(tokenbucket.PerSecond(10), 1)), WithConcurrency(2))
@@ -72,7 +72,8 @@ func TestForEachDefaults(t *testing.T) {
 	})
 }
 
-// The first error ends an infinite sequence, which has been pulled no further than one item beyond what was started.
+// The first error ends an infinite sequence, which has been pulled no further than one item beyond
+// what was started.
 func TestForEachError(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var s source

@@ -7,27 +7,39 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// A Group is a collection of jobs that work on the same task, like golang.org/x/sync/errgroup.Group: at most so many run
-// at once, and each takes a token of a bucket before it is started.
+// A Group is a collection of jobs that work on the same task, like
+// golang.org/x/sync/errgroup.Group. At most a fixed number of jobs run at once, and each takes
+// tokens from a bucket before it starts.
 //
-// Create one with [NewGroup]; the zero Group must not be used, nor may a Group be copied. All methods may be called by any
-// number of goroutines at once. A Group is for one task: once Wait has returned, nothing can be started any more. Wait has
-// to be called, lest the context that comes with the Group stay with its parent.
+// Create one with [NewGroup]; the zero Group must not be used, nor may a Group be copied. All
+// methods may be called by any number of goroutines at once. A Group serves one task: once Wait has
+// returned, it refuses every job. Wait must be called, to release the Group's context.
 type Group struct {
-	crew   *crew
+	runner *runner
 	bucket *tokenbucket.Bucket
 }
 
-// NewGroup returns a Group that runs at most concurrency jobs at once and starts each with a token of b, and the context
-// that its jobs are given. It is cancelled when a job fails or panics, or Wait returns. Several groups may share a bucket.
-// NewGroup panics if b is nil or concurrency is less than 1.
+// NewGroup returns a Group that runs at most concurrency jobs at once and starts each with tokens
+// of b. It also returns the context that the jobs are given, which ends when a job fails or panics,
+// or Wait returns. Several groups may share a bucket. NewGroup panics if b is nil or concurrency is
+// less than 1.
 func NewGroup(ctx context.Context, b *tokenbucket.Bucket, concurrency int) (*Group, context.Context) {
-	if b == nil {
-		panic("pace: NewGroup: the bucket is nil")
-	}
+	mustBucket("NewGroup", b)
 	mustAtLeast("NewGroup", "concurrency", concurrency, 1)
-	g := &Group{crew: newCrew(ctx, concurrency), bucket: b}
-	return g, g.crew.ctx
+	g := &Group{runner: newRunner(ctx, concurrency), bucket: b}
+	return g, g.runner.ctx
+}
+
+func mustBucket(where string, b *tokenbucket.Bucket) {
+	if b == nil {
+		panic("pace: " + where + ": the bucket is nil")
+	}
+}
+
+func mustJob(where string, f func(context.Context) error) {
+	if f == nil {
+		panic("pace: " + where + ": the job is nil")
+	}
 }
 
 func mustAtLeast(where, what string, n, least int) {
@@ -39,41 +51,44 @@ func mustAtLeast(where, what string, n, least int) {
 // Go starts f with one token. See [Group.GoN].
 func (g *Group) Go(f func(context.Context) error) error { return g.GoN(1, f) }
 
-// GoN waits until less than the Group's concurrency of jobs run, then until n tokens are there, then starts f in a goroutine
-// of its own and returns nil. All the waiting is done by the caller. So one caller's jobs are started in the order of its
-// calls, each at the instant at which the bucket grants its tokens.
+// GoN waits until fewer jobs run than the Group's concurrency, then until n tokens are there, then
+// starts f in a new goroutine and returns nil. It is the caller that waits. So the jobs of one
+// caller are started in the order of its calls, each at the instant at which the bucket grants its
+// tokens.
 //
 // An error means that f was not started and will not be, and that nothing was taken. It is
-//   - the end of the Group's context, at once, whichever of the two GoN waits for: errors.Is tells of it both the context's
-//     error, such as [context.Canceled], and its cause, such as the error of the job that failed;
-//   - any other error of [tokenbucket.Bucket.WaitN]: more tokens than the burst, too many waiters, a turn that would come
-//     after the deadline. The Group goes on.
+//   - the end of the Group's context, at once: errors.Is matches both the context's error, such as
+//     [context.Canceled], and its cause, such as the error of the job that failed;
+//   - any other error of [tokenbucket.Bucket.WaitN]: more tokens than the burst, too many waiters,
+//     or a turn that would come after the deadline. The Group goes on.
 //
-// Wait returns the first such error, if no job fails. GoN panics if n is negative.
+// Wait returns the first such error, if no job fails. A job may call GoN, but it keeps its own slot
+// while it waits for another: if all jobs do so, none goes on. GoN panics if n is negative or f is
+// nil.
 func (g *Group) GoN(n int, f func(context.Context) error) error {
 	mustAtLeast("GoN", "n", n, 0)
-	if err := g.crew.begin(g.bucket, n); err != nil {
-		return err
-	}
-	g.crew.start(f)
-	return nil
+	mustJob("GoN", f)
+	return g.runner.start(bucketTokens{g.bucket, n}, f)
 }
 
-// TryGo starts f if it can be started at once, with one token, and tells whether it did. It never blocks, and nothing is
-// taken if it returns false.
+// TryGo starts f if that can be done at once, with one token, and reports whether it did. It never
+// blocks, and takes nothing if it returns false. TryGo panics if f is nil.
 func (g *Group) TryGo(f func(context.Context) error) bool {
-	if !g.crew.tryEnter() {
-		return false
-	}
-	if !g.bucket.Allow() {
-		g.crew.exit()
-		return false
-	}
-	g.crew.start(f)
-	return true
+	mustJob("TryGo", f)
+	cost := bucketTokens{g.bucket, 1}
+	return g.runner.handOver(func() error { return g.runner.tryStart(cost, f) }) == nil
 }
 
-// Wait waits until all jobs that were started have returned, then cancels the Group's context. It returns the first error
-// of a job or else the first error of Go or GoN. So nil tells that all jobs were run and succeeded, those aside that TryGo
-// did not take. If a job panicked, Wait panics with a [*PanicError].
-func (g *Group) Wait() error { return g.crew.wait() }
+// Wait waits until all jobs have returned, then ends the Group's context. It returns the first
+// error of a job, or else the first error of Go or GoN. A nil error means that every job that was
+// handed over has run and succeeded. Jobs refused by TryGo do not count. If a job panicked, Wait
+// panics with a [*PanicError].
+//
+// Wait also waits for calls of Go that block, and for the jobs they start. At the instant at which
+// no job is left it closes the Group: a later Go returns an error and starts nothing, and does not
+// change what Wait returns. A job must not call Wait of its own Group, since it would wait for
+// itself.
+func (g *Group) Wait() error { return g.runner.wait() }
+
+// Stats returns the Group's figures at one instant.
+func (g *Group) Stats() Stats { return g.runner.jobs.stats() }

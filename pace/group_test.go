@@ -17,7 +17,7 @@ import (
 
 func TestGroupStartsWhenTokensCome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, ctx := NewGroup(context.Background(), tokenbucket.New(tokenbucket.PerSecond(10), 1), 100)
 		for i := range 6 {
 			if err := g.Go(d.job(i, time.Second)); err != nil {
@@ -37,7 +37,7 @@ func TestGroupStartsWhenTokensCome(t *testing.T) {
 
 func TestGroupStartsWhenSlotsCome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewGroup(context.Background(), tokenbucket.New(tokenbucket.PerSecond(10), 1), 1)
 		for i := range 4 {
 			if err := g.Go(d.job(i, 250*time.Millisecond)); err != nil {
@@ -53,7 +53,7 @@ func TestGroupStartsWhenSlotsCome(t *testing.T) {
 
 func TestGroupGoN(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewGroup(context.Background(), tokenbucket.New(tokenbucket.PerSecond(10), 3), 100)
 		for i, n := range []int{3, 2, 0, 3, 1} {
 			if err := g.GoN(n, d.job(i, time.Hour)); err != nil {
@@ -68,7 +68,8 @@ func TestGroupGoN(t *testing.T) {
 	})
 }
 
-// Everybody's jobs together keep to the bucket, and each is started at an instant at which a token comes.
+// The jobs of all callers together keep to the bucket, and each is started at an instant at which a token
+// comes.
 func TestGroupManyCallers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const callers, each = 20, 50
@@ -206,7 +207,7 @@ func TestGroupAlreadyDone(t *testing.T) {
 	}
 }
 
-// What a bucket refuses is told at once and by Wait, keeps no slot, and is not the end of the group.
+// A refusal of the bucket is returned at once and by Wait, keeps no slot, and does not end the group.
 func TestGroupRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -253,12 +254,13 @@ func TestGroupFirstError(t *testing.T) {
 	})
 }
 
-// When a job fails, the group is cancelled while the job still has its slot: nobody can start another one in between.
+// When a job fails, the group is cancelled while the job still has its slot: nobody can start
+// another one in between.
 func TestGroupStartsNothingAfterAnError(t *testing.T) {
 	g, _ := NewGroup(context.Background(), unlimited(), 1)
-	cancel, free := g.crew.cancel, false
-	g.crew.cancel = func(cause error) {
-		free = free || cause != nil && g.crew.slots.TryAcquire(1)
+	cancel, free := g.runner.cancel, false
+	g.runner.cancel = func(cause error) {
+		free = free || cause == errBoom && g.runner.slots.TryAcquire(1)
 		cancel(cause)
 	}
 	_ = g.Go(fails)
@@ -333,7 +335,7 @@ func TestGroupPanicBesideError(t *testing.T) {
 	g, _ := NewGroup(context.Background(), unlimited(), 2)
 	_ = g.Go(fails)
 	inner := make(chan any, 1)
-	_ = g.crew.guard(func() error { // a slot for it would not be there any more
+	_ = g.runner.guard(func() error { // a slot for it would not be there any more
 		in, _ := NewGroup(context.Background(), unlimited(), 1)
 		_ = in.Go(func(context.Context) error { panicInJob(errBoom); return nil })
 		defer func() {

@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,14 +28,15 @@ func mustGo[K comparable](t *testing.T, g *KeyedGroup[K], key K, f func(context.
 	}
 }
 
-// Each key's jobs are started at the instants at which its tokens come, in order, and Go does not wait for them.
+// Each key's jobs are started at the instants at which its tokens come, in order, and Go does not
+// wait for them.
 func TestKeyedGroupStartsWhenTokensCome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		rates := map[string]int{"a": 10, "b": 4}
 		k := tokenbucket.NewKeyedFunc(func(key string) tokenbucket.Limit {
 			return tokenbucket.Limit{Rate: tokenbucket.PerSecond(rates[key]), Burst: 1}
 		})
-		d := map[string]*diary{"a": newDiary(), "b": newDiary()}
+		d := map[string]*eventLog{"a": newEventLog(), "b": newEventLog()}
 		g, _ := NewKeyedGroup(context.Background(), k, 100)
 		for i := range 5 {
 			mustGo(t, g, "a", d["a"].job(i, time.Second))
@@ -54,10 +52,10 @@ func TestKeyedGroupStartsWhenTokensCome(t *testing.T) {
 	})
 }
 
-// With one slot for all, a key that has to wait an hour holds up nobody.
+// With one slot for all, a key that has to wait an hour delays no other.
 func TestKeyedGroupSlowKeyHoldsNoSlot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), perHour(), 1)
 		for i := range 2 {
 			for _, key := range []string{"a", "b", "c"} {
@@ -73,11 +71,11 @@ func TestKeyedGroupSlowKeyHoldsNoSlot(t *testing.T) {
 	})
 }
 
-// Tokens are taken when the job starts, not while it waits for a slot: otherwise the bucket would be full again behind the
-// job that waits, and two would start at once.
+// Tokens are taken when the job starts, not while it waits for a slot: otherwise the bucket would
+// be full again behind the job that waits, and two would start at once.
 func TestKeyedGroupNoBurstAfterSlots(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d, k := newDiary(), perSecond(1)
+		d, k := newEventLog(), perSecond(1)
 		g, _ := NewKeyedGroup(context.Background(), k, 1)
 		mustGo(t, g, "other", d.job("other", 10*time.Second))
 		for i := range 3 {
@@ -93,10 +91,11 @@ func TestKeyedGroupNoBurstAfterSlots(t *testing.T) {
 	})
 }
 
-// Somebody else may take the tokens while a job waits for its slot. Then it waits for more, without the slot.
+// Another user of the bucket may take the tokens while a job waits for its slot. Then it waits for more, without
+// the slot.
 func TestKeyedGroupTokensTakenByOthers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d, k := newDiary(), perSecond(1)
+		d, k := newEventLog(), perSecond(1)
 		g, _ := NewKeyedGroup(context.Background(), k, 1)
 		mustGo(t, g, "b", d.job("b0", 1500*time.Millisecond))
 		mustGo(t, g, "a", d.job("a0", 0))
@@ -111,14 +110,14 @@ func TestKeyedGroupTokensTakenByOthers(t *testing.T) {
 	})
 }
 
-// Go blocks while the queue is full, until one of the jobs in it has been started.
+// Go blocks while the queue is full, until one of its jobs has been started.
 func TestKeyedGroupQueueFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), perSecond(1), 10, WithQueue(2))
 		for i := range 6 {
 			mustGo(t, g, "a", d.job(i, 0))
-			d.note("Go")
+			d.record("Go")
 			if i == 2 {
 				synctest.Wait()
 				mustGo(t, g, "free", d.job("free", 0)) // needs no room: it can be started at once
@@ -132,20 +131,20 @@ func TestKeyedGroupQueueFull(t *testing.T) {
 		defer d.mu.Unlock()
 		want := []string{"0@0s", "Go@0s", "Go@0s", "Go@0s", "free@0s", "1@1s", "Go@1s", "2@2s", "Go@2s", "3@3s", "Go@3s", "4@4s", "5@5s"}
 		slices.Sort(want)
-		slices.Sort(d.lines)
-		if !slices.Equal(d.lines, want) {
-			t.Errorf("happened %v, want %v", d.lines, want)
+		slices.Sort(d.events)
+		if !slices.Equal(d.events, want) {
+			t.Errorf("happened %v, want %v", d.events, want)
 		}
 	})
 }
 
-// A Go that is blocked returns also when its own job is started: the jobs of a slow key that fill the queue do not hold up
-// one that needs just a slot.
+// A Go that is blocked returns also when its own job is started: the jobs of a slow key that fill
+// the queue do not delay one that only needs a slot.
 func TestKeyedGroupBlockedGoStarts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		d, k := newDiary(), perHour()
+		d, k := newEventLog(), perHour()
 		g, _ := NewKeyedGroup(ctx, k, 1, WithQueue(2))
 		mustGo(t, g, "b", d.job("b", time.Second))
 		k.Take("a", 1)
@@ -159,7 +158,8 @@ func TestKeyedGroupBlockedGoStarts(t *testing.T) {
 	})
 }
 
-// The end of the group ends a Go that is blocked, at once, and the jobs that queue never start; Wait tells so.
+// The end of the group ends a Go that is blocked, at once, and the jobs that queue never start;
+// Wait returns the reason.
 func TestKeyedGroupCancelled(t *testing.T) {
 	for _, end := range []string{"parent", "job fails"} {
 		t.Run(end, func(t *testing.T) {
@@ -209,12 +209,12 @@ func TestKeyedGroupCancelledBeforeSlot(t *testing.T) {
 	})
 }
 
-// What can't be started is left out, others are not, and Wait tells.
+// A job that cannot be started is refused, others are not, and Wait returns the reason.
 func TestKeyedGroupRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		d := newDiary()
+		d := newEventLog()
 		g, ctx := NewKeyedGroup(ctx, perHour(), 1, WithQueue(1))
 		mustGo(t, g, "a", d.job("a", time.Second))
 		if err := g.GoN("b", 2, nothing); err != nil { // it queues, more than its burst
@@ -234,7 +234,7 @@ func TestKeyedGroupRefused(t *testing.T) {
 
 func TestKeyedGroupRefusedWhileBlocked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), perHour(), 1, WithQueue(1))
 		mustGo(t, g, "a", d.job("a0", time.Second))
 		mustGo(t, g, "a", d.job("a1", time.Second)) // fills the queue
@@ -245,15 +245,17 @@ func TestKeyedGroupRefusedWhileBlocked(t *testing.T) {
 	})
 }
 
-// A Go that was blocked has given its job up at the instant at which the tokens came: they are put back, and the slot.
+// A Go that was blocked has given its job up at the instant at which the tokens came: they are put
+// back, and the slot.
 func TestKeyedGroupGivenUpTooLate(t *testing.T) {
 	k := perHour()
 	g, _ := NewKeyedGroup(context.Background(), k, 1)
-	j := &job{n: 1, f: func(context.Context) error { t.Error("it was started"); return nil }}
-	if left, err := g.lines.settle(j, false); left || err != nil {
-		t.Errorf("settle: %t, %v", left, err)
+	late := func(context.Context) error { t.Error("it was started"); return nil }
+	j := &queuedJob{cost: keyTokens[string]{k, "a", 1}, f: late}
+	if !g.queues.leave(j, errBoom) {
+		t.Error("the job was not queued")
 	}
-	g.serve("a", j)
+	g.serve(j)
 	if k.Tokens("a") != 1 || !g.TryGo("a", nothing) {
 		t.Errorf("%v tokens are left, or there is no slot", k.Tokens("a"))
 	}
@@ -309,7 +311,8 @@ func TestKeyedGroupPanics(t *testing.T) {
 	}
 }
 
-// A func for limits that panics where the queue is served reaches Wait as well, and a Go that is blocked returns.
+// A func for limits that panics where the queue is served reaches Wait as well, and a Go that is
+// blocked returns.
 func TestKeyedGroupLimitPanics(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := tokenbucket.NewKeyedFunc(func(key string) tokenbucket.Limit {
@@ -328,10 +331,10 @@ func TestKeyedGroupLimitPanics(t *testing.T) {
 	})
 }
 
-// Keys that are not equal to themselves share a bucket and a line.
+// Keys that are not equal to themselves share a bucket and a queue.
 func TestKeyedGroupNaN(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		g, _ := NewKeyedGroup(context.Background(), tokenbucket.NewKeyed[float64](tokenbucket.PerSecond(1), 1), 10)
 		for i := range 4 {
 			mustGo(t, g, math.NaN(), d.job(i, 0))
@@ -340,115 +343,8 @@ func TestKeyedGroupNaN(t *testing.T) {
 			t.Error(err)
 		}
 		d.want(t, "0@0s 1@1s 2@2s 3@3s")
-		if g.lines.odd != nil || len(g.lines.byKey) != 0 {
-			t.Error("lines are left")
+		if g.queues.unequal != nil || len(g.queues.byKey) != 0 {
+			t.Error("queues are left")
 		}
 	})
-}
-
-func TestKeyedGroup100000Jobs(t *testing.T) {
-	jobs := 100_000
-	if testing.Short() {
-		jobs = 5_000
-	}
-	bubble(t, func(t *testing.T) {
-		const keys, slots, queue = 50, 20, 200
-		k := tokenbucket.NewKeyed[int](tokenbucket.PerSecond(1000), 1)
-		g, _ := NewKeyedGroup(context.Background(), k, slots, WithQueue(queue))
-		var mu sync.Mutex
-		last := make(map[int]time.Time)
-		next := make(map[int]int)
-		var handed, started, running atomic.Int64
-		for i := range jobs {
-			key := i * i % keys // a few keys get much more than others
-			turn := i
-			handed.Add(1)
-			mustGo(t, g, key, func(ctx context.Context) error {
-				if n := running.Add(1); n > slots {
-					t.Errorf("%d run at once, want at most %d", n, slots)
-				}
-				defer running.Add(-1)
-				started.Add(1)
-				mu.Lock()
-				defer mu.Unlock()
-				now := time.Now()
-				if before, ok := last[key]; ok && now.Sub(before) < time.Millisecond {
-					t.Errorf("key %d: two starts within %v, want at least 1 ms", key, now.Sub(before))
-				}
-				if turn < next[key] {
-					t.Errorf("key %d: job %d started after %d", key, turn, next[key])
-				}
-				last[key], next[key] = now, turn
-				return nil
-			})
-			// Those under way between queue and start are at most one for each slot.
-			if waiting := handed.Load() - started.Load(); waiting > queue+slots {
-				t.Fatalf("%d are handed over and not started, want at most %d", waiting, queue+slots)
-			}
-		}
-		if err := g.Wait(); err != nil || started.Load() != int64(jobs) {
-			t.Errorf("Wait: %v, %d of %d were started", err, started.Load(), jobs)
-		}
-		if len(g.lines.byKey) != 0 || !g.room.TryAcquire(queue) {
-			t.Error("lines are left, or room is missing")
-		}
-	})
-}
-
-// All ways to start and to end, at once, on the real clock: for the race detector.
-func TestKeyedGroupStress(t *testing.T) {
-	rounds := 30
-	if testing.Short() {
-		rounds = 5
-	}
-	for round := range rounds {
-		ctx, cancel := context.WithCancel(context.Background())
-		k := tokenbucket.NewKeyed[int](tokenbucket.PerSecond(50_000), 3)
-		g, _ := NewKeyedGroup(ctx, k, 3, WithQueue(1+round%5))
-		var handed, ran, running atomic.Int64
-		job := func(context.Context) error {
-			if n := running.Add(1); n > 3 {
-				t.Errorf("%d run at once, want at most 3", n)
-			}
-			defer running.Add(-1)
-			if n := ran.Add(1); n == 500 && round%3 == 0 {
-				return errBoom
-			} else if n == 500 && round%3 == 1 {
-				cancel()
-			}
-			return nil
-		}
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				for range 100 {
-					key := rand.IntN(5)
-					switch rand.IntN(6) {
-					case 0:
-						if g.TryGo(key, job) {
-							handed.Add(1)
-						}
-					case 1:
-						k.Allow(key) // from outside
-					default:
-						if g.GoN(key, rand.IntN(4), job) == nil {
-							handed.Add(1)
-						}
-					}
-				}
-			})
-		}
-		wg.Wait()
-		err := g.Wait()
-		if ran.Load() > handed.Load() || err == nil && ran.Load() != handed.Load() {
-			t.Errorf("Wait: %v, %d were handed over, %d ran", err, handed.Load(), ran.Load())
-		}
-		if round%3 == 2 && err != nil {
-			t.Errorf("Wait: %v", err)
-		}
-		if !g.room.TryAcquire(int64(1+round%5)) || !g.crew.slots.TryAcquire(3) {
-			t.Error("room or slots are missing")
-		}
-		cancel()
-	}
 }

@@ -19,40 +19,41 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errBoom = errors.New("boom")
 
-// bubble runs f in a synctest bubble, where time is exact, and nothing that f started may be left when it returns.
+// bubble runs f in a synctest bubble: time is exact, and f fails if a goroutine that it started is
+// left.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
 
-// A diary notes what happened when, since it was made.
-type diary struct {
-	begun time.Time
-	mu    sync.Mutex
-	lines []string
+// An eventLog records what happened when, since it was made.
+type eventLog struct {
+	begun  time.Time
+	mu     sync.Mutex
+	events []string
 }
 
-func newDiary() *diary { return &diary{begun: time.Now()} }
+func newEventLog() *eventLog { return &eventLog{begun: time.Now()} }
 
-func (d *diary) note(what any) {
+func (d *eventLog) record(what any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lines = append(d.lines, fmt.Sprintf("%v@%v", what, time.Since(d.begun)))
+	d.events = append(d.events, fmt.Sprintf("%v@%v", what, time.Since(d.begun)))
 }
 
-// job returns a job that notes its start, then takes as long as it is told, or until it is cancelled.
-func (d *diary) job(what any, takes time.Duration) func(context.Context) error {
+// job returns a job that records its start, then runs for the given time or until its context ends.
+func (d *eventLog) job(what any, takes time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
-		d.note(what)
+		d.record(what)
 		return pause(ctx, takes)
 	}
 }
 
-func (d *diary) want(t *testing.T, want string) {
+func (d *eventLog) want(t *testing.T, want string) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if got := strings.Join(d.lines, " "); got != want {
+	if got := strings.Join(d.events, " "); got != want {
 		t.Errorf("happened\n\t%s, want\n\t%s", got, want)
 	}
 }
@@ -79,7 +80,7 @@ func elapsed(t *testing.T, begun time.Time, want time.Duration) {
 	}
 }
 
-// wantIs fails unless err is all of the targets.
+// wantIs fails unless err wraps all of the targets.
 func wantIs(t *testing.T, err error, targets ...error) {
 	t.Helper()
 	for _, target := range targets {
@@ -96,7 +97,7 @@ func panicOf(f func()) (v any) {
 	return nil
 }
 
-// exits tells whether f calls runtime.Goexit.
+// exits reports whether f calls runtime.Goexit.
 func exits(f func()) bool {
 	returned := make(chan bool)
 	go func() {
@@ -121,7 +122,7 @@ func nothing(context.Context) error { return nil }
 
 func fails(context.Context) error { return errBoom }
 
-// untilDone is a job that runs until it is cancelled, and takes that well.
+// untilDone is a job that runs until its context ends, and succeeds.
 func untilDone(ctx context.Context) error { <-ctx.Done(); return nil }
 
 func TestMistakesPanic(t *testing.T) {
@@ -135,6 +136,18 @@ func TestMistakesPanic(t *testing.T) {
 		{"pace: NewGroup: the bucket is nil", func() { NewGroup(ctx, nil, 1) }},
 		{"pace: NewGroup: concurrency is 0, want 1 or more", func() { NewGroup(ctx, b, 0) }},
 		{"pace: GoN: n is -1, want 0 or more", func() { _ = group.GoN(-1, nothing) }},
+		{"pace: GoN: the job is nil", func() { _ = group.Go(nil) }},
+		{"pace: TryGo: the job is nil", func() { group.TryGo(nil) }},
+		{"pace: GoN: the job is nil", func() { _ = keyed.Go("a", nil) }},
+		{"pace: TryGo: the job is nil", func() { keyed.TryGo("a", nil) }},
+		{"pace: ForEach: the func is nil", func() { _ = ForEach(ctx, upTo(1), nil) }},
+		{"pace: Map: the func is nil", func() { Map[int, int](ctx, upTo(1), nil) }},
+		{"pace: Retry: the job is nil", func() { _ = Retry(ctx, b, Policy{}, nil) }},
+		{"pace: NewReader: the reader is nil", func() { NewReader(ctx, nil, b) }},
+		{"pace: NewReader: the bucket is nil", func() { NewReader(ctx, strings.NewReader(""), nil) }},
+		{"pace: NewWriter: the writer is nil", func() { NewWriter(ctx, nil, b) }},
+		{"pace: NewWriter: the bucket is nil", func() { NewWriter(ctx, newMeter(), nil) }},
+		{"pace: NewConn: the connection is nil", func() { NewConn(ctx, nil, b, b) }},
 		{"pace: NewKeyedGroup: the Keyed is nil", func() { NewKeyedGroup[string](ctx, nil, 1) }},
 		{"pace: NewKeyedGroup: concurrency is -1, want 1 or more", func() { NewKeyedGroup(ctx, k, -1) }},
 		{"pace: GoN: n is -2, want 0 or more", func() { _ = keyed.GoN("a", -2, nothing) }},

@@ -32,7 +32,7 @@ func show[Out any](results iter.Seq2[Out, error]) string {
 	return strings.Join(lines, " ")
 }
 
-// sleepSort takes so many seconds for each item as it says, and fails for multiples of 3.
+// sleepSort takes as many seconds as its item says, and fails for multiples of 3.
 func sleepSort(ctx context.Context, seconds int) (string, error) {
 	out := fmt.Sprintf("r%d", seconds)
 	if err := pause(ctx, time.Duration(seconds)*time.Second); err != nil {
@@ -52,11 +52,11 @@ func TestMapOrder(t *testing.T) {
 		want string
 	}{
 		{"input", []MapOption{WithConcurrency(5)}, "r5@5s r1@5s r3,boom@5s r2@5s r4@5s"},
-		{"completed", []MapOption{WithConcurrency(5), AsCompleted()}, "r1@1s r2@2s r3,boom@3s r4@4s r5@5s"},
+		{"completed", []MapOption{WithConcurrency(5), WithCompletionOrder()}, "r1@1s r2@2s r3,boom@3s r4@4s r5@5s"},
 		{"input, two at once", []MapOption{WithConcurrency(2)}, "r5@5s r1@5s r3,boom@5s r2@6s r4@9s"},
 		{"input, two at once, none ahead", []MapOption{WithConcurrency(2), WithBuffer(0)}, "r5@5s r1@5s r3,boom@8s r2@8s r4@12s"},
-		{"completed, one at once", []MapOption{WithConcurrency(1), AsCompleted()}, "r5@5s r1@6s r3,boom@9s r2@11s r4@15s"},
-		{"paced", []MapOption{WithConcurrency(5), AsCompleted()}, "r1@2.5s r5@5s r3,boom@6s r2@6.5s r4@10s"},
+		{"completed, one at once", []MapOption{WithConcurrency(1), WithCompletionOrder()}, "r5@5s r1@6s r3,boom@9s r2@11s r4@15s"},
+		{"paced", []MapOption{WithConcurrency(5), WithCompletionOrder()}, "r1@2.5s r5@5s r3,boom@6s r2@6.5s r4@10s"},
 		{"no bound", []MapOption{WithConcurrency(math.MaxInt), WithBuffer(math.MaxInt)}, "r5@5s r1@5s r3,boom@5s r2@5s r4@5s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -77,12 +77,12 @@ func TestMapOrder(t *testing.T) {
 
 func TestMapStartsWhenTokensCome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		for _, err := range Map(context.Background(), upTo(5), func(_ context.Context, i int) (int, error) {
-			d.note(i)
+			d.record(i)
 			return i, nil
 		}, WithBucket(tokenbucket.New(tokenbucket.PerSecond(10), 1)), WithBuffer(9)) {
-			if time.Sleep(70 * time.Millisecond); err != nil { // a loop that is slow, but not too slow
+			if time.Sleep(70 * time.Millisecond); err != nil { // a slow loop
 				t.Error(err)
 			}
 		}
@@ -90,14 +90,14 @@ func TestMapStartsWhenTokensCome(t *testing.T) {
 	})
 }
 
-// An infinite sequence is pulled no further than allowed ahead of the loop, however slow that is, and not at all before it
-// begins. Leaving the loop ends everything.
+// An infinite sequence is pulled no further than allowed ahead of the loop, however slow that is,
+// and not at all before it begins. Leaving the loop ends everything.
 func TestMapBackPressure(t *testing.T) {
 	for _, c := range []struct {
 		slots, buffer int
 		opts          []MapOption
 	}{{4, 4, nil}, {4, 0, []MapOption{WithBuffer(0)}}, {1, 0, []MapOption{WithBuffer(0)}}, {2, 7, []MapOption{WithBuffer(7)}}} {
-		for _, order := range [][]MapOption{nil, {AsCompleted()}} {
+		for _, order := range [][]MapOption{nil, {WithCompletionOrder()}} {
 			t.Run(fmt.Sprintf("%d+%d,%d", c.slots, c.buffer, len(order)), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					var s source
@@ -111,7 +111,7 @@ func TestMapBackPressure(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						synctest.Wait() // for everybody else to have gone as far as they may
+						synctest.Wait() // until the feeder has gone as far as it may
 						if want := int64(seen + c.slots + c.buffer + 1); s.pulled.Load() != want {
 							t.Fatalf("%d were pulled when the loop had done %d, want %d", s.pulled.Load(), seen, want)
 						}
@@ -128,7 +128,8 @@ func TestMapBackPressure(t *testing.T) {
 	}
 }
 
-// Leaving the loop cancels the jobs that run and waits for them, wherever the feeder is; also when it is left by a panic.
+// Leaving the loop cancels the jobs that run and waits for them, wherever the feeder is; also when
+// it is left by a panic.
 func TestMapLeft(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -187,9 +188,9 @@ func TestMapLeft(t *testing.T) {
 	}
 }
 
-// When the context ends, what was started is yielded, and then the reason why that is not all.
+// When the context ends, Map yields the results of what was started, and then the reason.
 func TestMapCancelled(t *testing.T) {
-	for _, order := range [][]MapOption{nil, {AsCompleted()}} {
+	for _, order := range [][]MapOption{nil, {WithCompletionOrder()}} {
 		bubble(t, func(t *testing.T) {
 			parent, cancel := context.WithCancelCause(context.Background())
 			defer cancel(nil)
@@ -247,8 +248,8 @@ func TestMapRefused(t *testing.T) {
 	}
 }
 
-// A panic of a job or of the sequence leaves the loop after the results before it, when nothing runs any more; also if the
-// loop is about to be left.
+// A panic of a job or of the sequence leaves the loop after the results before it, when nothing
+// runs any more; also if the loop is about to be left.
 func TestMapPanics(t *testing.T) {
 	seqPanics := func(yield func(int) bool) { _ = yield(0) && yield(1); panic(errBoom) }
 	jobPanics := func(ctx context.Context, i int) (int, error) {
@@ -269,9 +270,9 @@ func TestMapPanics(t *testing.T) {
 		most int // results before the panic
 	}{
 		{"job", upTo(50), jobPanics, nil, 2},
-		{"job, as completed", upTo(50), jobPanics, []MapOption{AsCompleted()}, 50},
+		{"job, as completed", upTo(50), jobPanics, []MapOption{WithCompletionOrder()}, 50},
 		{"sequence", seqPanics, fine, nil, 2},
-		{"sequence, as completed", seqPanics, fine, []MapOption{AsCompleted()}, 2},
+		{"sequence, as completed", seqPanics, fine, []MapOption{WithCompletionOrder()}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := 0
@@ -318,7 +319,7 @@ func TestMap100000(t *testing.T) {
 	if testing.Short() {
 		n = 5_000
 	}
-	for _, order := range [][]MapOption{nil, {AsCompleted()}} {
+	for _, order := range [][]MapOption{nil, {WithCompletionOrder()}} {
 		var outs []int
 		for out, err := range Map(context.Background(), upTo(n), func(_ context.Context, i int) (int, error) {
 			if rand.IntN(100) == 0 {
@@ -340,7 +341,7 @@ func TestMap100000(t *testing.T) {
 	}
 }
 
-// Several loops over one Map at once, left at random, have nothing to do with each other.
+// Several loops over one Map at once, left at random, do not affect one another.
 func TestMapStress(t *testing.T) {
 	rounds := 300
 	if testing.Short() {

@@ -7,15 +7,15 @@ import (
 	"runtime/debug"
 )
 
-// PanicError is a panic in a job, as it is raised again in the goroutine that waits for the job. It is also the cause of
-// the context that the other jobs were given. The zero PanicError means nothing; it is made here only, as a pointer, and
-// must not be changed.
+// PanicError is a panic in a job. It is raised again in the goroutine that waits for the job, and
+// it is the cause of the context that the other jobs were given. This package makes them, as
+// pointers; the zero PanicError means nothing. A PanicError must not be changed.
 type PanicError struct {
-	Value any    // what the job panicked with
-	Stack []byte // the stack of the job's goroutine, as runtime/debug.Stack formats it
+	Value any    // the value that the job panicked with
+	Stack []byte // the stack of the job's goroutine, in the format of runtime/debug.Stack
 }
 
-// Error returns the value and the stack, since it is what a crashing program prints.
+// Error returns the value and the stack, since a crashing program prints nothing else.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("pace: panic in a job: %v\n\n%s", e.Value, e.Stack)
 }
@@ -28,29 +28,31 @@ func (e *PanicError) Unwrap() error {
 
 var errGoexit = errors.New("pace: a job called runtime.Goexit")
 
-// A crash is how a job ended that did not return.
+// A crash is the end of a job that did not return.
 type crash struct {
-	panicked *PanicError // nil: it called runtime.Goexit
+	panicked *PanicError // nil means that it called runtime.Goexit
 }
 
-// caught notes the end of a job that did not return, from what recover told about it: nil after a runtime.Goexit. It is to
-// be called in the deferred call that recovered, where the stack is still the one of the panic.
-func (c *crew) caught(recovered any) error {
+// caught records the end of a job that did not return, and returns it as an error. recovered is
+// what recover returned: nil after a runtime.Goexit. The deferred func that recovered must call
+// caught itself, while the stack is still that of the panic.
+func (r *runner) caught(recovered any) error {
 	if recovered == nil {
-		c.crashed.CompareAndSwap(nil, &crash{})
+		r.crashed.CompareAndSwap(nil, &crash{})
 		return errGoexit
 	}
-	err, again := recovered.(*PanicError) // of a group within the job: it has the stack that matters
+	err, again := recovered.(*PanicError) // of a group within the job; its stack shows the place
 	if !again {
 		err = &PanicError{Value: recovered, Stack: debug.Stack()}
 	}
-	c.crashed.CompareAndSwap(nil, &crash{panicked: err})
+	r.crashed.CompareAndSwap(nil, &crash{panicked: err})
 	return err
 }
 
-// rethrow ends the calling goroutine as the first job ended that did not return.
-func (c *crew) rethrow() {
-	switch x := c.crashed.Load(); {
+// rethrow panics, or calls runtime.Goexit, as the first job did that did not return. If all jobs
+// returned, so does rethrow.
+func (r *runner) rethrow() {
+	switch x := r.crashed.Load(); {
 	case x == nil:
 	case x.panicked == nil:
 		runtime.Goexit()

@@ -12,12 +12,12 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// failing returns a job that notes its attempts and returns one error after the other, then nil.
-func (d *diary) failing(errs ...error) func(context.Context) error {
+// failing returns a job that records its attempts and returns one error after the other, then nil.
+func (d *eventLog) failing(errs ...error) func(context.Context) error {
 	attempt := 0
 	return func(context.Context) error {
 		attempt++
-		d.note(attempt)
+		d.record(attempt)
 		if attempt > len(errs) {
 			return nil
 		}
@@ -56,7 +56,7 @@ func TestPolicyBound(t *testing.T) {
 			d := p.delay(c.failures, errBoom)
 			least, most = min(least, d), max(most, d)
 		}
-		if least <= 0 || most > c.want || c.want > ms && (least > c.want/8 || most < c.want-c.want/8) { // missed once in 10^58
+		if least <= 0 || most > c.want || c.want > ms && (least > c.want/8 || most < c.want-c.want/8) { // fails once in 10^58
 			t.Errorf("%+v after %d failures: between %v and %v, want all of (0, %v]", c.policy, c.failures, least, most, c.want)
 		}
 	}
@@ -65,7 +65,7 @@ func TestPolicyBound(t *testing.T) {
 // Each attempt takes a token, and waits for it after the backoff.
 func TestRetryIsPaced(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		b := tokenbucket.New(tokenbucket.PerSecond(1), 2)
 		err := Retry(context.Background(), b, Policy{Base: time.Millisecond, Max: time.Millisecond},
 			d.failing(errBoom, RetryAfter(errBoom, 0), errBoom))
@@ -74,8 +74,8 @@ func TestRetryIsPaced(t *testing.T) {
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if len(d.lines) != 4 || d.lines[2] != "3@1s" || d.lines[3] != "4@2s" {
-			t.Errorf("happened %v, want the attempts after the burst at 1 s and 2 s", d.lines)
+		if len(d.events) != 4 || d.events[2] != "3@1s" || d.events[3] != "4@2s" {
+			t.Errorf("happened %v, want the attempts after the burst at 1 s and 2 s", d.events)
 		}
 	})
 }
@@ -83,7 +83,7 @@ func TestRetryIsPaced(t *testing.T) {
 // A hint is obeyed to the nanosecond, beyond the policy's Max too, however it is wrapped.
 func TestRetryAfterHint(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDiary()
+		d := newEventLog()
 		err := Retry(context.Background(), unlimited(), Policy{Max: time.Second}, d.failing(
 			RetryAfter(errBoom, time.Hour),
 			fmt.Errorf("wrapped: %w", RetryAfter(errBoom, time.Nanosecond)),
@@ -121,10 +121,10 @@ func TestRetryPermanent(t *testing.T) {
 		{hinted, hinted},
 		{Permanent(hinted), hinted},
 	} {
-		d := newDiary()
+		d := newEventLog()
 		err := Retry(context.Background(), unlimited(), Policy{Base: 1}, d.failing(errBoom, c.err))
-		if wantIs(t, err, errBoom); err != c.want || len(d.lines) != 2 {
-			t.Errorf("%v after %v, want %v after two attempts", err, d.lines, c.want)
+		if wantIs(t, err, errBoom); err != c.want || len(d.events) != 2 {
+			t.Errorf("%v after %v, want %v after two attempts", err, d.events, c.want)
 		}
 	}
 	if Permanent(nil) != nil || RetryAfter(nil, time.Second) != nil {
@@ -132,7 +132,8 @@ func TestRetryPermanent(t *testing.T) {
 	}
 }
 
-// Retry ends with ctx, wherever it is, and at once if it is known that the next attempt would be too late.
+// Retry ends with ctx, wherever it is, and at once if it is known that the next attempt would be
+// too late.
 func TestRetryEndsWithin(t *testing.T) {
 	always := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
 	hour := always(RetryAfter(errBoom, time.Hour))
@@ -147,22 +148,22 @@ func TestRetryEndsWithin(t *testing.T) {
 		message string
 	}{
 		{"backoff", unlimited, hour, time.Minute, 0, time.Minute, []error{context.Canceled, errCause, errBoom},
-			"pace: gave up after attempt 1: context canceled: cause; it failed: boom"},
+			"pace: gave up after attempt 1: context canceled: cause; the last error was: boom"},
 		{"backoff beyond the deadline", unlimited, hour, 0, time.Minute, 0,
 			[]error{context.DeadlineExceeded, tokenbucket.ErrDeadline, errBoom}, ""},
 		{"token", func() *tokenbucket.Bucket { return tokenbucket.New(tokenbucket.Rate{}, 1) }, always(RetryAfter(errBoom, 0)),
 			time.Minute, 0, time.Minute, []error{context.Canceled, errCause, errBoom}, ""},
 		{"token beyond the deadline", func() *tokenbucket.Bucket { return tokenbucket.New(tokenbucket.PerHour(1), 1) },
 			always(RetryAfter(errBoom, 0)), 0, time.Minute, 0, []error{context.DeadlineExceeded, tokenbucket.ErrDeadline, errBoom}, ""},
-		{"first token", func() *tokenbucket.Bucket { return drained(tokenbucket.PerHour(1), 1) }, nil,
+		{"first token", func() *tokenbucket.Bucket { return drained(tokenbucket.PerHour(1), 1) }, nothing,
 			time.Minute, 0, time.Minute, []error{context.Canceled, errCause}, ""},
-		{"first token beyond the deadline", func() *tokenbucket.Bucket { return drained(tokenbucket.PerHour(1), 1) }, nil,
+		{"first token beyond the deadline", func() *tokenbucket.Bucket { return drained(tokenbucket.PerHour(1), 1) }, nothing,
 			0, time.Minute, 0, []error{tokenbucket.ErrDeadline}, ""},
 		{"attempt", unlimited, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 			time.Minute, 0, time.Minute, []error{context.Canceled, errCause}, ""},
 		{"attempt, at the deadline", unlimited, func(ctx context.Context) error { <-ctx.Done(); return errBoom },
 			0, time.Minute, time.Minute, []error{context.DeadlineExceeded, errBoom}, ""},
-		{"refused", func() *tokenbucket.Bucket { return new(tokenbucket.Bucket) }, nil, 0, 0, 0, []error{tokenbucket.ErrExceedsBurst}, ""},
+		{"refused", func() *tokenbucket.Bucket { return new(tokenbucket.Bucket) }, nothing, 0, 0, 0, []error{tokenbucket.ErrExceedsBurst}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

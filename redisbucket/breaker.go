@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// A breaker keeps calls from a server that does not answer, so that an outage costs not every call its timeout.
+// A breaker keeps calls from a server that does not answer, so that in an outage not every call
+// takes its budget.
 type breaker struct {
 	failures int           // so many in a row open it
 	pause    time.Duration // for so long
 
 	mu    sync.Mutex
-	row   int       // failures in a row; guarded by mu
-	until time.Time // it is open until then, if row has come to failures; guarded by mu
+	row   int       // failures in a row, at most failures; guarded by mu
+	until time.Time // it is open until then if row is failures; guarded by mu
 	trial bool      // one call is out to see whether the server is back; guarded by mu
 	last  error     // the last failure; guarded by mu
 }
@@ -22,10 +23,10 @@ type outcome int
 const (
 	answered  outcome = iota // by the server, even if with an error
 	failed                   // it gave no answer in time
-	undecided                // the caller left before that could be told
+	undecided                // the caller left before that could be known
 )
 
-// enter tells whether the server may be asked; if so, leave has to follow. If not, it returns why.
+// enter reports whether the server may be asked. If so, leave must follow. If not, it returns why.
 func (b *breaker) enter() (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,12 +55,5 @@ func (b *breaker) leave(o outcome, err error) {
 	}
 }
 
-// wait returns how long it is until the server may be asked again; 0 if it may.
-func (b *breaker) wait() time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.row < b.failures {
-		return 0
-	}
-	return max(time.Until(b.until), 0)
-}
+// wait returns how long it is until the server may be asked again; 0 if it may be.
+func (b *breaker) wait() time.Duration { return b.stats().Retry }

@@ -50,7 +50,7 @@ func TestClients(t *testing.T) {
 			}
 			other := redisbucket.New(client, tokenbucket.Limit{Burst: 1}, redisbucket.WithPrefix(unique(t)), patient)
 			for i, want := range []bool{true, false} {
-				res, err := redisbucket.TakeAll(t.Context(), "both", redisbucket.Claim{Limiter: l, N: 1}, redisbucket.Claim{Limiter: other, N: 1})
+				res, err := redisbucket.TakeAll(t.Context(), l.Claim("both", 1), other.Claim("both", 1))
 				if err != nil || res[0].Allowed != want || res[1].Allowed != want {
 					t.Errorf("TakeAll %d: %+v, %v", i, res, err)
 				}

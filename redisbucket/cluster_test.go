@@ -67,12 +67,12 @@ func TestCluster(t *testing.T) {
 	b := redisbucket.New(client, tokenbucket.Limit{Burst: 2}, redisbucket.WithPrefix("b"), patient)
 	for _, key := range append(nasty, "1", "2", "3", "4", "5", "6", "7", "8") {
 		for i, want := range []bool{true, true, false} {
-			res, err := redisbucket.TakeAll(t.Context(), key, redisbucket.Claim{Limiter: a, N: 1}, redisbucket.Claim{Limiter: b, N: 1})
+			res, err := redisbucket.TakeAll(t.Context(), a.Claim(key, 1), b.Claim(key, 1))
 			if err != nil || res[0].Allowed != want {
 				t.Fatalf("key %q, %d: %+v, %v", key, i, res, err)
 			}
 		}
-		if n, err := a.TakeAvailable(t.Context(), key, 9); n != 1 || err != nil {
+		if n, _, err := a.TakeAvailable(t.Context(), key, 9); n != 1 || err != nil {
 			t.Fatalf("key %q: %d left, %v", key, n, err)
 		}
 	}

@@ -96,7 +96,7 @@ func ExampleLimiter() {
 	fmt.Println(l.Charge(ctx, "team", 1)) // and then one more
 	n, _ := l.Tokens(ctx, "team")
 	fmt.Printf("%.0f left\n", n)
-	some, _ := l.TakeAvailable(ctx, "team", 99)
+	some, _, _ := l.TakeAvailable(ctx, "team", 99)
 	fmt.Println(some, "taken")
 	fmt.Println(l.Delete(ctx, "team")) // a full bucket again
 	// Output:
@@ -130,8 +130,7 @@ func ExampleTakeAll() {
 	requests := redisbucket.New(client, tokenbucket.Limit{Rate: tokenbucket.PerMinute(60), Burst: 60}, redisbucket.WithPrefix("requests"))
 	tokens := redisbucket.New(client, tokenbucket.Limit{Rate: tokenbucket.PerMinute(1000), Burst: 1000}, redisbucket.WithPrefix("tokens"))
 	for _, n := range []int{800, 300} {
-		res, err := redisbucket.TakeAll(context.Background(), "team",
-			redisbucket.Claim{Limiter: requests, N: 1}, redisbucket.Claim{Limiter: tokens, N: n})
+		res, err := redisbucket.TakeAll(context.Background(), requests.Claim("team", 1), tokens.Claim("team", n))
 		fmt.Println(res[0].Allowed, res[0].Remaining, err)
 	}
 	// Output:

@@ -2,49 +2,50 @@ package redisbucket
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
 // SetPreamble puts Lua in front of the limiter's scripts: tests shadow the server's functions with it.
 func SetPreamble(l *Limiter, lua string) {
-	s := newScripts(lua, fastLua)
-	l.scripts = &s
-}
-
-// SetSlow is SetPreamble without the script's fast path.
-func SetSlow(l *Limiter, lua string) {
-	s := newScripts(lua, "")
+	s := newScripts(lua)
 	l.scripts = &s
 }
 
 // Name is the name of key's bucket on the server.
 func Name(prefix, key string) string { return name(prefix, key) }
 
-// A Place is one in the queue, taken without sleeping.
-type Place struct {
-	p    place
-	Turn time.Duration
+// A Waiter is a call of WaitN that is made step by step.
+type Waiter struct {
+	w waiter
+	// Turn and Again are in how long its turn comes and it has to ask again, as it was told last.
+	Turn, Again time.Duration
 }
 
-// Reserve is what WaitN does before it sleeps, with no deadline.
-func Reserve(l *Limiter, key string, n int) (*Place, error) {
-	p, err := l.reserve(context.Background(), l.limit(key), key, n)
-	if err != nil || p.answer != reserved {
-		return nil, err
-	}
-	return &Place{p: p, Turn: p.delay}, nil
+// NewWaiter returns a waiter that has not asked yet.
+func NewWaiter(l *Limiter, key string, n int) *Waiter {
+	return &Waiter{w: waiter{l: l, s: l.limit(key), key: key, n: n, id: newID(), budget: l.budget}}
 }
 
-// Cancel is what WaitN does when its context ends, but waits for the answer: the tokens that are free again.
-func Cancel(l *Limiter, p *Place) (float64, error) {
-	h := p.p.handle
-	args := p.p.s.args(p.p.s.need(p.p.n), h[0], h[1], h[2], h[3])
-	reply, err := l.ask(context.Background(), "WaitN", &l.scripts.cancel, 1, []string{p.p.name}, args)
+// Ask asks for the tokens and reports whether they were granted. An error is a refusal.
+func (w *Waiter) Ask() (bool, error) {
+	w.w.s = w.w.l.limit(w.w.key)
+	t, err := w.w.ask(context.Background())
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	return float64(reply[0]) / float64(p.p.s.b), nil
+	w.Turn, w.Again = t.turn, t.again
+	if t.place > 0 {
+		w.w.place = t.place
+	}
+	if t.answer == never || t.answer == tooLate {
+		return false, errors.New("refused")
+	}
+	return t.answer == granted, nil
 }
+
+// Leave takes the waiter off the list.
+func (w *Waiter) Leave() { w.w.remove(context.Background(), 0) }
 
 // Held is the limit as the script has it: a/b tokens a microsecond, and the burst.
 func Held(l *Limiter) (a, b, burst int64) {

@@ -61,7 +61,7 @@ func TestFailover(t *testing.T) {
 	client := redisbucket.NewClient(redis.UniversalOptions{MasterName: "main", Addrs: []string{sentinel}})
 	defer client.Close()
 	empty := redisbucket.New(client, tokenbucket.Limit{Burst: 3}, redisbucket.WithPrefix("empty"), patient)
-	if n, err := empty.TakeAvailable(t.Context(), "k", 10); n != 3 || err != nil {
+	if n, _, err := empty.TakeAvailable(t.Context(), "k", 10); n != 3 || err != nil {
 		t.Fatalf("TakeAvailable = %d, %v, want 3", n, err)
 	}
 	x := startLoad(t, redisbucket.New(client, brisk, redisbucket.WithBreaker(2, 10*time.Millisecond)), 4)
@@ -76,7 +76,7 @@ func TestFailover(t *testing.T) {
 	bound := brisk
 	bound.Burst *= 2
 	checkBound(t, x.end(), bound)
-	if n, err := empty.TakeAvailable(t.Context(), "k", 10); n != 0 || err != nil {
+	if n, _, err := empty.TakeAvailable(t.Context(), "k", 10); n != 0 || err != nil {
 		t.Errorf("TakeAvailable = %d, %v: what the replica had got was granted again", n, err)
 	}
 }

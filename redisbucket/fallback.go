@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-tokenbucket/tokenbucket"
 )
@@ -77,30 +78,47 @@ func (f *Fallback) final(err error) bool {
 }
 
 func (f *Fallback) take(l *Limiter, s *scale, key string, n int, err error) (tokenbucket.Result, error) {
+	l.count.fallbacks.Add(1)
 	switch {
 	case f.final(err):
 		return tokenbucket.Result{}, err
 	case f.kind == localShare:
-		return f.local.Take(key, n), nil
+		res := f.local.Take(key, n)
+		if res.RetryAfter == tokenbucket.Never && int64(n) <= s.burst {
+			res.RetryAfter = l.retry(key) // more than the share, but not more than the server may grant
+		}
+		return res, nil
 	case f.kind == allowAll || n == 0:
 		return tokenbucket.Result{Allowed: true, Limit: s.limit}, nil
 	}
-	return tokenbucket.Result{RetryAfter: max(l.breaker.wait(), l.budget), Limit: s.limit}, nil
+	return tokenbucket.Result{RetryAfter: l.retry(key), Limit: s.limit}, nil
 }
 
-func (f *Fallback) takeAvailable(key string, n int, err error) (int, error) {
+// retry returns when the server may be there again.
+func (l *Limiter) retry(key string) time.Duration {
+	return max(l.nodes.of(l.name(key)).wait(), l.budget)
+}
+
+func (f *Fallback) takeAvailable(l *Limiter, s *scale, key string, n int, err error) (int, tokenbucket.Result, error) {
+	l.count.fallbacks.Add(1)
 	switch {
 	case f.final(err):
-		return 0, err
+		return 0, tokenbucket.Result{}, err
 	case f.kind == localShare:
-		return f.local.TakeAvailable(key, n), nil
-	case f.kind == allowAll:
-		return n, nil
+		got := f.local.TakeAvailable(key, n)
+		res := f.local.Take(key, 0)
+		if res.Allowed = got == n; !res.Allowed {
+			res.RetryAfter = l.retry(key)
+		}
+		return got, res, nil
+	case f.kind == allowAll || n == 0:
+		return n, tokenbucket.Result{Allowed: true, Limit: s.limit}, nil
 	}
-	return 0, nil
+	return 0, tokenbucket.Result{RetryAfter: l.retry(key), Limit: s.limit}, nil
 }
 
-func (f *Fallback) settle(key string, charge, refund int, err error) error {
+func (f *Fallback) adjust(l *Limiter, key string, charge, refund int, err error) error {
+	l.count.fallbacks.Add(1)
 	if f.final(err) {
 		return err
 	}
@@ -111,14 +129,30 @@ func (f *Fallback) settle(key string, charge, refund int, err error) error {
 	return nil
 }
 
-func (f *Fallback) wait(ctx context.Context, key string, n int, err error) error {
+func (f *Fallback) wait(ctx context.Context, l *Limiter, key string, n int, err error) error {
+	l.count.fallbacks.Add(1)
 	switch {
 	case f.final(err):
 		return err
 	case f.kind == localShare:
-		return f.local.WaitN(ctx, key, n)
+		return f.waitInParts(ctx, l, key, n)
 	case f.kind == allowAll:
 		return nil
 	}
 	return &tokenbucket.WaitError{N: n, Delay: tokenbucket.Never, Err: err}
+}
+
+// waitInParts waits for n tokens of the local share, whose burst may be less than n: then for a burst
+// at a time. What it has is put back if it does not get the rest.
+func (f *Fallback) waitInParts(ctx context.Context, l *Limiter, key string, n int) error {
+	burst := partOf(l.limit(key).limit, f.share).Burst
+	for got := 0; got < n; {
+		part := min(burst, n-got)
+		if err := f.local.WaitN(ctx, key, part); err != nil {
+			f.local.Refund(key, got)
+			return err
+		}
+		got += part
+	}
+	return nil
 }

@@ -22,3 +22,10 @@ func name(prefix, key string) string {
 	}
 	return prefix + "{:" + escaper.Replace(key) + "}"
 }
+
+// name returns the name of key's bucket on the server.
+func (l *Limiter) name(key string) string { return name(l.prefix, key) }
+
+// listName returns the name of the list of those who wait for key. It ends otherwise than the name
+// of any bucket, and lies in the same slot.
+func (l *Limiter) listName(key string) string { return l.name(key) + "w" }

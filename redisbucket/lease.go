@@ -23,6 +23,7 @@ type lease struct {
 	demand float64       // tokens taken lately: each counts less and less, e^-1 after a quarter of the lease
 	asked  time.Duration // when the server was last asked, and demand was up to date
 	held   int64         // tokens that were held when it had answered
+	lapsed *atomic.Uint64
 }
 
 // A batch is prepaid tokens, all debited at the server before until less the length of a lease.
@@ -83,7 +84,7 @@ func (k *snapshot) since(s *scale, t, now time.Duration) int64 {
 	return k.missing - s.a*passed
 }
 
-// denies tells whether the server can't have n tokens yet, unless somebody put some back. Where they never come, that is
+// denies reports whether the server can't have n tokens yet, unless somebody put some back. Where they never come, that is
 // asked again once in a lease.
 func (k *snapshot) denies(s *scale, n int64, now, ttl time.Duration) bool {
 	if k.scale != s || s.a == 0 && now-k.sent > ttl {
@@ -92,48 +93,69 @@ func (k *snapshot) denies(s *scale, n int64, now, ttl time.Duration) bool {
 	return k.since(s, k.sent, now+time.Microsecond)+n*s.b > s.cap
 }
 
-// A claim is tokens that were taken out of batches and may be put back: of cur, of next, and of one that has just come.
-type claim struct {
+// turn returns how long it takes at least until the server has n tokens; 0 if that is not known.
+func (e *lease) turn(s *scale, n int64, now time.Duration) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.known.scale != s {
+		return 0
+	}
+	return s.until(e.known.since(s, e.known.sent, now) + n*s.b - s.cap)
+}
+
+// A portion is tokens that were taken out of batches and may be put back: of cur, of next, and of
+// one that has just come.
+type portion struct {
 	from  [3]*batch
 	count [3]int64
 }
 
-func (c *claim) total() int64 { return c.count[0] + c.count[1] + c.count[2] }
+func (p *portion) total() int64 { return p.count[0] + p.count[1] + p.count[2] }
 
-// lapse drops what has lapsed.
-func (c *claim) lapse(now time.Duration) {
-	for i, b := range c.from {
+// lapse drops what has lapsed, and returns how many tokens that was.
+func (p *portion) lapse(now time.Duration) (n int64) {
+	for i, b := range p.from {
 		if b != nil && now >= b.until {
-			c.count[i] = 0
+			n += p.count[i]
+			p.count[i] = 0
 		}
 	}
+	return n
 }
 
-// claim takes up to n tokens of what is held. The lock is held.
-func (e *lease) claim(n int64, now time.Duration) (c claim) {
-	c.from = [3]*batch{e.cur.Load(), e.next}
-	for i, b := range c.from {
+// withdraw takes up to n tokens of what is held. The caller must hold mu.
+func (e *lease) withdraw(n int64, now time.Duration) (p portion) {
+	p.from = [3]*batch{e.cur.Load(), e.next}
+	for i, b := range p.from {
 		if b != nil {
-			c.count[i] = b.some(n-c.total(), now)
+			p.count[i] = b.some(n-p.total(), now)
 		}
 	}
-	if e.cur.Load().usable(now) == 0 && e.next != nil {
+	if cur := e.cur.Load(); cur.usable(now) == 0 && e.next != nil {
+		e.retire(cur)
 		e.cur.Store(e.next)
 		e.next = nil
 	}
-	return c
+	return p
 }
 
-// putBack puts back what has not lapsed. The lock is held.
-func (e *lease) putBack(c claim, now time.Duration) {
-	for i, b := range c.from {
+// putBack puts back what has not lapsed. The caller must hold mu.
+func (e *lease) putBack(p portion, now time.Duration) {
+	for i, b := range p.from {
 		switch {
-		case c.count[i] == 0:
+		case p.count[i] == 0:
 		case b == e.cur.Load() || b == e.next:
-			b.left.Add(c.count[i])
+			b.left.Add(p.count[i])
 		default:
-			e.add(newBatch(c.count[i], b.until), now)
+			e.add(newBatch(p.count[i], b.until), now)
 		}
+	}
+}
+
+// retire counts what lapses with a batch that is dropped because nothing of it can be used.
+func (e *lease) retire(b *batch) {
+	if b != nil {
+		e.lapsed.Add(uint64(b.left.Swap(0)))
 	}
 }
 
@@ -143,25 +165,29 @@ func newBatch(n int64, until time.Duration) *batch {
 	return b
 }
 
-// add makes b part of what is held. The lock is held.
+// add makes b part of what is held. The caller must hold mu.
 func (e *lease) add(b *batch, now time.Duration) {
+	cur := e.cur.Load()
 	switch {
 	case b.usable(now) == 0:
-	case e.cur.Load().usable(now) == 0:
+		e.retire(b)
+	case cur.usable(now) == 0:
 		e.cur.Store(b)
+		e.retire(cur)
 	case e.next.usable(now) == 0:
+		e.retire(e.next)
 		e.next = b
 	default: // all tokens of a batch lapse together, so with those that lapse first
 		e.next = newBatch(b.left.Load()+e.next.left.Load(), min(b.until, e.next.until))
 	}
 }
 
-// usable returns how many tokens are held. The lock is held.
+// usable returns how many tokens are held. The caller must hold mu.
 func (e *lease) usable(now time.Duration) int64 {
 	return e.cur.Load().usable(now) + e.next.usable(now)
 }
 
-// want returns how many tokens to ask for, when need are needed now. The lock is held.
+// want returns how many tokens to ask for, when need are needed now. The caller must hold mu.
 func (e *lease) want(s *scale, need int64, now, ttl time.Duration) int64 {
 	fade := math.Exp(-4 * float64(now-e.asked) / float64(ttl))
 	e.demand = e.demand*fade + float64(max(e.held-e.usable(now), 0)+need)
@@ -185,11 +211,16 @@ func (e *lease) drop() {
 	e.next = nil
 }
 
-// idle tells whether nothing is lost if the lease is forgotten.
+// idle reports whether nothing is lost if the lease is forgotten.
 func (e *lease) idle(now, ttl time.Duration) bool {
 	if !e.mu.TryLock() {
 		return false
 	}
 	defer e.mu.Unlock()
-	return now-e.asked > ttl && e.flight == nil && e.usable(now) == 0
+	if now-e.asked <= ttl || e.flight != nil || e.usable(now) > 0 {
+		return false
+	}
+	e.retire(e.cur.Load())
+	e.retire(e.next)
+	return true
 }

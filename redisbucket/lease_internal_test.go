@@ -2,6 +2,7 @@ package redisbucket
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -40,9 +41,9 @@ func (p prepaid) serve(n int64) {
 func TestLeaseHoldsNoMoreThanItWasGiven(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		e, model, now := new(lease), prepaid{}, time.Duration(0)
+		e, model, now := &lease{lapsed: new(atomic.Uint64)}, prepaid{}, time.Duration(0)
 		e.cur.Store(new(batch))
-		var claims []claim
+		var portions []portion
 		for range 200 {
 			switch r.IntN(6) {
 			case 0, 1:
@@ -52,14 +53,14 @@ func TestLeaseHoldsNoMoreThanItWasGiven(t *testing.T) {
 			case 2:
 				now += time.Duration(r.Int64N(40))
 			case 3:
-				claims = append(claims, e.claim(r.Int64N(30), now))
+				portions = append(portions, e.withdraw(r.Int64N(30), now))
 			case 4, 5:
-				if len(claims) == 0 {
+				if len(portions) == 0 {
 					continue
 				}
-				i := r.IntN(len(claims))
-				c := claims[i]
-				claims = append(claims[:i], claims[i+1:]...)
+				i := r.IntN(len(portions))
+				c := portions[i]
+				portions = append(portions[:i], portions[i+1:]...)
 				c.lapse(now)
 				if n := c.total(); r.IntN(2) == 0 {
 					e.putBack(c, now)
@@ -70,7 +71,7 @@ func TestLeaseHoldsNoMoreThanItWasGiven(t *testing.T) {
 				}
 			}
 			held := e.usable(now)
-			for _, c := range claims {
+			for _, c := range portions {
 				c.lapse(now)
 				held += c.total()
 			}

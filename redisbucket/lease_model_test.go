@@ -104,7 +104,7 @@ func (f *fleet) advance(d time.Duration) {
 func (f *fleet) take(l *redisbucket.Limiter, n int, some bool) {
 	from, got := f.now.Load(), 0
 	if some {
-		got, _ = l.TakeAvailable(context.Background(), "k", n)
+		got, _, _ = l.TakeAvailable(context.Background(), "k", n)
 	} else if ok, err := l.AllowN(context.Background(), "k", n); err == nil && ok {
 		got = n
 	}

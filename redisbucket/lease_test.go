@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -309,7 +310,7 @@ func TestLeaseTakeAvailable(t *testing.T) {
 		settled(t, s.Limiter, "k")
 	}
 	for _, x := range []struct{ n, want int }{{10, 10}, {10, 7}, {10, 0}} {
-		if got, err := s.TakeAvailable(context.Background(), "k", x.n); err != nil || got != x.want {
+		if got, _, err := s.TakeAvailable(context.Background(), "k", x.n); err != nil || got != x.want {
 			t.Errorf("TakeAvailable(%d) = %d, %v, want %d", x.n, got, err, x.want)
 		}
 	}
@@ -360,7 +361,7 @@ func TestLeaseStrict(t *testing.T) {
 // A flood of keys takes bounded memory, and neither idle keys nor long ones stay.
 func TestLeaseManyKeys(t *testing.T) {
 	c := canned{int64(1), int64(1)}
-	l := redisbucket.New(c, tokenbucket.Limit{Rate: tokenbucket.PerSecond(1), Burst: 1}, redisbucket.WithLease(time.Second))
+	l := redisbucket.New(c, tokenbucket.Limit{Rate: tokenbucket.PerSecond(1), Burst: 1}, redisbucket.WithLease(time.Second), patient)
 	var now atomic.Int64
 	redisbucket.SetNow(l, func() time.Duration { return time.Duration(now.Load()) })
 	long := strings.Repeat("x", 10_000)
@@ -451,5 +452,73 @@ func TestLeaseHeldTokensLapseOnTheWay(t *testing.T) {
 	}
 	if held, _ := redisbucket.Leased(s.Limiter, "k"); held != 19 {
 		t.Errorf("%d tokens are held, want the 10 that were asked for and the 9 that came with them", held)
+	}
+}
+
+// Tokens that are held need no server.
+func TestLeaseTakeAvailableInAnOutage(t *testing.T) {
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.LeaseShare(1))
+	redisbucket.SetDemand(s.Limiter, "k", 5)
+	allow(t, s.Limiter, "k", 1)
+	held, _ := redisbucket.Leased(s.Limiter, "k")
+	if held == 0 {
+		t.Fatal("nothing is leased")
+	}
+	w.arrived = func() error { return errors.New("connection reset") }
+	n, res, err := s.TakeAvailable(context.Background(), "k", 10)
+	if int64(n) != held || err != nil || res.Allowed {
+		t.Errorf("TakeAvailable = %d, %+v, %v, want the %d that are held", n, res, err, held)
+	}
+	if n, _, err := s.TakeAvailable(context.Background(), "k", 10); n != 0 || !errors.Is(err, redisbucket.ErrUnavailable) {
+		t.Errorf("TakeAvailable = %d, %v, want an error: nothing is held", n, err)
+	}
+}
+
+// A Wait that its deadline refuses takes one round trip, and none where the denial is known.
+func TestLeaseWaitRefused(t *testing.T) {
+	s, w := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 5})
+	allow(t, s.Limiter, "k", 5)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	before := w.asked.Load()
+	for range 3 {
+		var we *tokenbucket.WaitError
+		if err := s.Wait(ctx, "k"); !errors.Is(err, tokenbucket.ErrDeadline) || !errors.As(err, &we) || we.Delay != time.Hour {
+			t.Errorf("Wait = %v", err)
+		}
+	}
+	if n := w.asked.Load() - before; n > 1 {
+		t.Errorf("three refused waits took %d round trips, want 1", n)
+	}
+}
+
+// A leased Wait takes its budget once, whatever it asks the server.
+func TestLeaseWaitWithinBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{let: make(chan struct{})}
+		l := redisbucket.New(s, slow, redisbucket.WithLease(time.Minute), redisbucket.WithBudget(time.Second))
+		for range 4 {
+			go func() {
+				start := time.Now()
+				err := l.Wait(context.Background(), "k")
+				if took := time.Since(start); !errors.Is(err, redisbucket.ErrUnavailable) || took > time.Second {
+					t.Errorf("Wait = %v after %v, want ErrUnavailable within 1s", err, took)
+				}
+			}()
+		}
+		time.Sleep(5 * time.Second)
+	})
+}
+
+func TestLeaseStats(t *testing.T) {
+	s, _ := leasing(t, tokenbucket.Limit{Rate: tokenbucket.PerHour(1), Burst: 20}, redisbucket.LeaseShare(1))
+	redisbucket.SetDemand(s.Limiter, "k", 5)
+	allow(t, s.Limiter, "k", 1)
+	held, _ := redisbucket.Leased(s.Limiter, "k")
+	s.advance(2 * time.Second)
+	allow(t, s.Limiter, "k", 1)
+	st := s.Stats()
+	if st.LeaseCalls != 2 || st.LeasedTokens < uint64(held)+2 || st.LapsedTokens != uint64(held) || st.RoundTrips != 2 {
+		t.Errorf("%+v, want 2 leases of %d tokens or more, of which %d lapsed", st, held+2, held)
 	}
 }

@@ -20,7 +20,7 @@ func (l *Limiter) leaseOf(key string, s *scale, n int) *lease {
 }
 
 // serve takes n tokens of a lease or, if partial, as many as there are; it asks the server for what is not held.
-func (l *Limiter) serve(ctx context.Context, what, key string, e *lease, s *scale, n int64, partial bool) (int64, error) {
+func (l *Limiter) serve(ctx context.Context, method, key string, e *lease, s *scale, n int64, partial bool) (int64, error) {
 	if ctx.Err() != nil {
 		return 0, endOf(ctx)
 	}
@@ -30,18 +30,18 @@ func (l *Limiter) serve(ctx context.Context, what, key string, e *lease, s *scal
 		}
 		return n, nil
 	}
-	return l.serveSlow(ctx, what, key, e, s, n, partial)
+	return l.serveSlow(ctx, method, key, e, s, n, partial)
 }
 
 // serveSlow is serve when cur has not enough. Callers who find that the server is being asked wait for the answer; what
 // one of them holds while it asks is out of reach for the others, so that many small ones do not starve a large one.
-func (l *Limiter) serveSlow(ctx context.Context, what, key string, e *lease, s *scale, n int64, partial bool) (int64, error) {
+func (l *Limiter) serveSlow(ctx context.Context, method, key string, e *lease, s *scale, n int64, partial bool) (int64, error) {
 	patience := l.now() + l.budget
 	for {
 		now := l.now()
 		e.mu.Lock()
-		c := e.claim(n, now)
-		need := n - c.total()
+		p := e.withdraw(n, now)
+		need := n - p.total()
 		least := need
 		if partial {
 			least = 1
@@ -53,30 +53,31 @@ func (l *Limiter) serveSlow(ctx context.Context, what, key string, e *lease, s *
 		case e.known.denies(s, least, now, l.leasing.ttl):
 			defer e.mu.Unlock()
 			if partial {
-				return c.total(), nil
+				return p.total(), nil
 			}
-			e.putBack(c, now)
+			e.putBack(p, now)
 			return 0, nil
 		case e.flight != nil:
-			e.putBack(c, now)
-			if err := l.await(ctx, what, e, need, patience-now); err != nil {
+			e.putBack(p, now)
+			if err := l.await(ctx, method, e, need, patience-now); err != nil {
 				return 0, err
 			}
 			continue
 		}
 		most := e.depart(s, need, now, l.leasing.ttl)
-		own, err := l.fetch(ctx, patience-now, what, key, e, s, least, need, most)
+		own, err := l.fetch(ctx, patience-now, method, key, e, s, least, need, most)
 		e.mu.Lock()
 		now = l.now()
 		if own != nil {
-			c.from[2], c.count[2] = own, own.left.Load()
+			p.from[2], p.count[2] = own, own.left.Load()
 		}
-		c.lapse(now)
-		if got := c.total(); err == nil && (got == n || partial) {
+		l.count.lapsedTokens.Add(uint64(p.lapse(now)))
+		got := p.total()
+		if err == nil && (got == n || partial) || partial && got > 0 { // held tokens need no server
 			e.mu.Unlock()
 			return got, nil
 		}
-		e.putBack(c, now)
+		e.putBack(p, now)
 		e.mu.Unlock()
 		if err != nil || own == nil {
 			return 0, err
@@ -94,10 +95,10 @@ func (e *lease) depart(s *scale, need int64, now, ttl time.Duration) int64 {
 
 // fetch asks the server for at most most tokens, and for none if there are fewer than least. Up to mine of them it returns, in
 // a batch of their own, and nil for none; what is left is added to the lease. It ends the request that depart began.
-func (l *Limiter) fetch(ctx context.Context, budget time.Duration, what, key string, e *lease, s *scale,
+func (l *Limiter) fetch(ctx context.Context, budget time.Duration, method, key string, e *lease, s *scale,
 	least, mine, most int64) (*batch, error) {
 	sent := l.now()
-	reply, err := l.askWithin(ctx, budget, what, &l.scripts.lease, 2, []string{name(l.prefix, key)}, s.args(least, most))
+	reply, err := l.askWithin(ctx, budget, method, &l.scripts.available, 2, []string{l.name(key)}, s.args(least, most))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	close(e.flight)
@@ -112,8 +113,11 @@ func (l *Limiter) fetch(ctx context.Context, budget time.Duration, what, key str
 	case got == 0:
 		return nil, nil
 	case now >= until:
-		return nil, &unavailable{what, errLate}
+		l.count.lapsedTokens.Add(uint64(got))
+		return nil, &unavailable{method, errLate}
 	}
+	l.count.leaseCalls.Add(1)
+	l.count.leasedTokens.Add(uint64(got))
 	mine = min(mine, got)
 	e.add(newBatch(got-mine, until), now)
 	e.held = e.usable(now)
@@ -123,8 +127,8 @@ func (l *Limiter) fetch(ctx context.Context, budget time.Duration, what, key str
 	return newBatch(mine, until), nil
 }
 
-// await waits until the request that is out is done. The lock is held, and is let go of.
-func (l *Limiter) await(ctx context.Context, what string, e *lease, need int64, patience time.Duration) error {
+// await waits until the request that is out is done. The caller must hold mu, which await unlocks.
+func (l *Limiter) await(ctx context.Context, method string, e *lease, need int64, patience time.Duration) error {
 	done := e.flight
 	e.queued += need
 	e.mu.Unlock()
@@ -141,7 +145,7 @@ func (l *Limiter) await(ctx context.Context, what string, e *lease, need int64, 
 	case <-ctx.Done():
 		return endOf(ctx)
 	case <-timer.C:
-		return &unavailable{what, errBudget}
+		return &unavailable{method, errBudget}
 	}
 }
 
@@ -160,11 +164,16 @@ func (l *Limiter) topUp(key string, e *lease, s *scale) {
 }
 
 // takeLeased is Take with a lease.
-func (l *Limiter) takeLeased(ctx context.Context, what, key string, e *lease, s *scale, n int) (tokenbucket.Result, error) {
-	got, err := l.serve(ctx, what, key, e, s, int64(n), false)
+func (l *Limiter) takeLeased(ctx context.Context, method, key string, e *lease, s *scale, n int) (tokenbucket.Result, error) {
+	got, err := l.serve(ctx, method, key, e, s, int64(n), false)
 	if err != nil {
 		return l.fallback.take(l, s, key, n, err)
 	}
+	return l.leasedResult(e, s, n, got > 0), nil
+}
+
+// leasedResult is the Result of a decision on n tokens, out of what is known here.
+func (l *Limiter) leasedResult(e *lease, s *scale, n int, allowed bool) tokenbucket.Result {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := l.now()
@@ -172,10 +181,10 @@ func (l *Limiter) takeLeased(ctx context.Context, what, key string, e *lease, s 
 	if e.known.scale == s {
 		missing = e.known.since(s, e.known.got, now)
 	}
-	res := s.result(n, got > 0, missing)
+	res := s.result(n, allowed, missing)
 	res.Remaining = int(min(int64(res.Remaining)+held, s.burst))
-	if got == 0 {
+	if !allowed && int64(n) <= s.burst {
 		res.RetryAfter = s.until(missing + (int64(n)-held)*s.b - s.cap)
 	}
-	return res, nil
+	return res
 }

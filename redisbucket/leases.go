@@ -10,6 +10,7 @@ import (
 // leases are those of the keys that were asked for lately. Their number is bounded.
 type leases struct {
 	ttl    time.Duration
+	count  *counters
 	seed   maphash.Seed
 	shards [leaseShards]leaseShard
 }
@@ -49,8 +50,8 @@ const (
 	inspected = 4
 )
 
-func newLeases(ttl time.Duration) *leases {
-	return &leases{ttl: ttl, seed: maphash.MakeSeed()}
+func newLeases(ttl time.Duration, count *counters) *leases {
+	return &leases{ttl: ttl, count: count, seed: maphash.MakeSeed()}
 }
 
 // of returns the lease of key, a new one if there is none, or nil if there is no room.
@@ -59,7 +60,7 @@ func (ls *leases) of(key string, now time.Duration) *lease {
 	if e := shard.find(id); e != nil {
 		return e
 	}
-	return shard.enter(id, now, ls.ttl)
+	return ls.enter(shard, id, now)
 }
 
 // visit calls f with the lease of key, if there is one.
@@ -73,7 +74,7 @@ func (ls *leases) visit(key string, f func(*lease)) {
 	}
 }
 
-func (shard *leaseShard) enter(id leaseKey, now, ttl time.Duration) *lease {
+func (ls *leases) enter(shard *leaseShard, id leaseKey, now time.Duration) *lease {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if e := shard.m[id]; e != nil {
@@ -84,7 +85,7 @@ func (shard *leaseShard) enter(id leaseKey, now, ttl time.Duration) *lease {
 		if seen++; seen > inspected {
 			break
 		}
-		if e.idle(now, ttl) {
+		if e.idle(now, ls.ttl) {
 			delete(shard.m, other)
 		}
 	}
@@ -94,7 +95,7 @@ func (shard *leaseShard) enter(id leaseKey, now, ttl time.Duration) *lease {
 	if shard.m == nil {
 		shard.m = make(map[leaseKey]*lease)
 	}
-	e := &lease{asked: now}
+	e := &lease{asked: now, lapsed: &ls.count.lapsedTokens}
 	e.cur.Store(new(batch))
 	id.text = strings.Clone(id.text) // the caller's may be part of something large
 	shard.m[id] = e

@@ -3,6 +3,7 @@ package redisbucket
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -34,10 +35,14 @@ type Limiter struct {
 	limit  func(key string) *scale
 	settings
 	heeds   bool // the client returns by itself when a deadline has come
-	breaker breaker
+	single  bool // all keys are on one server
+	nodes   nodes
+	checked atomic.Bool // the server has said that it may run all commands of the scripts
+	gates   gates
 	scripts *scripts
 	leases  *leases              // nil without
 	now     func() time.Duration // a monotonic clock
+	count   counters
 }
 
 // New returns a Limiter whose buckets have all the same limit. It panics if client is nil or the burst is less than 1.
@@ -69,14 +74,15 @@ func newLimiter(client Client, opts []Option) *Limiter {
 		panic("redisbucket: New: the client is nil")
 	}
 	base := time.Now()
-	l := &Limiter{client: client, settings: defaults(), heeds: heedsDeadlines(client), scripts: &theScripts}
+	l := &Limiter{client: client, settings: defaults(), heeds: heedsDeadlines(client), single: single(client), scripts: &theScripts}
 	l.now = func() time.Duration { return time.Since(base) }
 	for _, o := range opts {
 		o(&l.settings)
 	}
-	l.breaker.failures, l.breaker.pause = l.breakAfter, l.breakFor
+	l.nodes.new = func() *breaker { return &breaker{failures: l.breakAfter, pause: l.breakFor} }
+	l.nodes.route(client)
 	if l.leasing != nil {
-		l.leases = newLeases(l.leasing.ttl)
+		l.leases = newLeases(l.leasing.ttl, &l.count)
 	}
 	return l
 }
@@ -87,101 +93,30 @@ func mustCount(where string, n int) {
 	}
 }
 
-// Take takes n tokens of key or nothing, and tells all it knows. The times in the Result are whole microseconds, which is
-// what the server's clock tells.
-func (l *Limiter) Take(ctx context.Context, key string, n int) (tokenbucket.Result, error) {
-	mustCount("Take", n)
-	return l.take(ctx, "Take", key, n)
-}
-
-func (l *Limiter) take(ctx context.Context, what, key string, n int) (tokenbucket.Result, error) {
-	s := l.limit(key)
-	if s.inf {
-		return s.unlimited(), nil
-	}
-	if e := l.leaseOf(key, s, n); e != nil {
-		return l.takeLeased(ctx, what, key, e, s, n)
-	}
-	reply, err := l.ask(ctx, what, &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(s.need(n)))
-	if err != nil {
-		return l.fallback.take(l, s, key, n, err)
-	}
-	return s.result(n, reply[0] == 1, reply[1]), nil
-}
-
-// Allow takes one token of key if there is one, and tells whether it did.
-func (l *Limiter) Allow(ctx context.Context, key string) (bool, error) {
-	return l.AllowN(ctx, key, 1)
-}
-
-// AllowN takes n tokens of key if there are as many, and tells whether it did.
-func (l *Limiter) AllowN(ctx context.Context, key string, n int) (bool, error) {
-	mustCount("AllowN", n)
-	if n == 0 {
-		return true, nil
-	}
-	if l.leases != nil {
-		s := l.limit(key)
-		if e := l.leaseOf(key, s, n); e != nil {
-			got, err := l.serve(ctx, "AllowN", key, e, s, int64(n), false)
-			if err == nil {
-				return got > 0, nil
-			}
-			res, err := l.fallback.take(l, s, key, n, err)
-			return res.Allowed, err
-		}
-	}
-	res, err := l.take(ctx, "AllowN", key, n)
-	return res.Allowed, err
-}
-
-// TakeAvailable takes n tokens of key, or as many as there are if they are fewer, and returns how many it took.
-func (l *Limiter) TakeAvailable(ctx context.Context, key string, n int) (int, error) {
-	mustCount("TakeAvailable", n)
-	s := l.limit(key)
-	if s.inf || n == 0 {
-		return n, nil
-	}
-	if e := l.leaseOf(key, s, int(min(int64(n), s.burst))); e != nil {
-		got, err := l.serve(ctx, "TakeAvailable", key, e, s, min(int64(n), s.burst), true)
-		if err != nil {
-			return l.fallback.takeAvailable(key, n, err)
-		}
-		return int(got), nil
-	}
-	args := s.args(min(int64(n), s.burst))
-	reply, err := l.ask(ctx, "TakeAvailable", &l.scripts.some, 1, []string{name(l.prefix, key)}, args)
-	if err != nil {
-		return l.fallback.takeAvailable(key, n, err)
-	}
-	return int(reply[0]), nil
-}
-
-// Refund puts back n tokens of key that were taken and not used, at most as many as the bucket has room for. While others
-// sleep in a Wait, who were promised their times, it puts back no more than can be granted beside them: of a bucket with
-// burst 10 that waiters take one at a time from, up to 9 until the last of them is through.
+// Refund puts back n tokens of key that were taken and not used, at most as many as the bucket has
+// room for. Waiters are granted them first.
 func (l *Limiter) Refund(ctx context.Context, key string, n int) error {
 	mustCount("Refund", n)
-	return l.settle(ctx, "Refund", key, 0, n)
+	return l.adjust(ctx, "Refund", key, 0, n)
 }
 
-// Charge takes n tokens of key whether they are there or not. The bucket may go into debt, which is to be refilled before
-// anybody is granted a token, except those who sleep in a Wait already. A debt is remembered up to at least the burst.
+// Charge takes n tokens of key whether they are there or not. The bucket may go into debt, which is
+// refilled before anybody is granted a token. A debt is remembered up to at least the burst.
 func (l *Limiter) Charge(ctx context.Context, key string, n int) error {
 	mustCount("Charge", n)
-	return l.settle(ctx, "Charge", key, n, 0)
+	return l.adjust(ctx, "Charge", key, n, 0)
 }
 
-func (l *Limiter) settle(ctx context.Context, what, key string, charge, refund int) error {
+func (l *Limiter) adjust(ctx context.Context, method, key string, charge, refund int) error {
 	s := l.limit(key)
 	if s.inf || charge+refund == 0 {
 		return nil
 	}
 	args := s.args(s.units(charge), s.units(refund))
-	_, err := l.ask(ctx, what, &l.scripts.settle, 1, []string{name(l.prefix, key)}, args)
+	_, err := l.ask(ctx, method, &l.scripts.adjust, 1, []string{l.name(key)}, args)
 	l.leases.visit(key, (*lease).forget)
 	if err != nil {
-		return l.fallback.settle(key, charge, refund, err)
+		return l.fallback.adjust(l, key, charge, refund, err)
 	}
 	return nil
 }
@@ -193,7 +128,7 @@ func (l *Limiter) Tokens(ctx context.Context, key string) (float64, error) {
 	if s.inf {
 		return float64(s.limit.Burst), nil
 	}
-	reply, err := l.ask(ctx, "Tokens", &l.scripts.take, 2, []string{name(l.prefix, key)}, s.args(0))
+	reply, err := l.ask(ctx, "Tokens", &l.scripts.take, 2, []string{l.name(key)}, s.args(1, 0))
 	if err != nil {
 		return 0, err
 	}
@@ -206,10 +141,10 @@ func (l *Limiter) Tokens(ctx context.Context, key string) (float64, error) {
 	return tokens, nil
 }
 
-// Delete forgets key: it has a full bucket from now on, whatever it had taken. Those who wait for it keep the times that
-// they were promised.
+// Delete forgets key: it has a full bucket from now on, whatever was taken of it. Its waiters keep
+// their places among each other.
 func (l *Limiter) Delete(ctx context.Context, key string) error {
-	_, err := l.ask(ctx, "Delete", &l.scripts.drop, 1, []string{name(l.prefix, key)}, nil)
+	_, err := l.ask(ctx, "Delete", &l.scripts.remove, 1, []string{l.name(key), l.listName(key)}, nil)
 	l.leases.visit(key, (*lease).drop)
 	return err
 }

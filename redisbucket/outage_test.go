@@ -88,14 +88,14 @@ func calls(l *redisbucket.Limiter) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Take":          func(ctx context.Context) error { _, err := l.Take(ctx, "k", 1); return err },
 		"Allow":         func(ctx context.Context) error { _, err := l.Allow(ctx, "k"); return err },
-		"TakeAvailable": func(ctx context.Context) error { _, err := l.TakeAvailable(ctx, "k", 1); return err },
+		"TakeAvailable": func(ctx context.Context) error { _, _, err := l.TakeAvailable(ctx, "k", 1); return err },
 		"Refund":        func(ctx context.Context) error { return l.Refund(ctx, "k", 1) },
 		"Charge":        func(ctx context.Context) error { return l.Charge(ctx, "k", 1) },
 		"Tokens":        func(ctx context.Context) error { _, err := l.Tokens(ctx, "k"); return err },
 		"Delete":        func(ctx context.Context) error { return l.Delete(ctx, "k") },
 		"Wait":          func(ctx context.Context) error { return l.Wait(ctx, "k") },
 		"TakeAll": func(ctx context.Context) error {
-			_, err := redisbucket.TakeAll(ctx, "k", redisbucket.Claim{Limiter: l, N: 1})
+			_, err := redisbucket.TakeAll(ctx, l.Claim("k", 1))
 			return err
 		},
 	}
@@ -161,7 +161,7 @@ func TestFallbacks(t *testing.T) {
 	if err := local.Refund(t.Context(), "k", 1); err != nil || granted(local) != 1 {
 		t.Error("LocalShare: a refund is not granted again", err)
 	}
-	if n, err := of(redisbucket.LocalShare(1)).TakeAvailable(t.Context(), "k", 10); n != 8 || err != nil {
+	if n, _, err := of(redisbucket.LocalShare(1)).TakeAvailable(t.Context(), "k", 10); n != 8 || err != nil {
 		t.Errorf("LocalShare(1): TakeAvailable = %d, %v", n, err)
 	}
 }
@@ -174,12 +174,12 @@ func TestTakeAllFallsBack(t *testing.T) {
 	a := redisbucket.New(client, slow, share, redisbucket.WithPrefix("a"))
 	b := redisbucket.New(client, tokenbucket.Limit{Burst: 2}, share, redisbucket.WithPrefix("b"))
 	for i, want := range []bool{true, false, false} {
-		res, err := redisbucket.TakeAll(t.Context(), "k", redisbucket.Claim{Limiter: a, N: 1}, redisbucket.Claim{Limiter: b, N: 1})
+		res, err := redisbucket.TakeAll(t.Context(), a.Claim("k", 1), b.Claim("k", 1))
 		if err != nil || res[0].Allowed != want || res[1].Allowed != want {
 			t.Errorf("%d: %+v, %v", i, res, err)
 		}
 	}
-	if n, err := a.TakeAvailable(t.Context(), "k", 9); n != 3 || err != nil {
+	if n, _, err := a.TakeAvailable(t.Context(), "k", 9); n != 3 || err != nil {
 		t.Errorf("%d tokens left, %v, want 3", n, err)
 	}
 }
@@ -286,7 +286,7 @@ func TestLostReply(t *testing.T) {
 	if _, err := l.Allow(t.Context(), "k"); !errors.Is(err, redisbucket.ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}
-	if n, err := direct.TakeAvailable(t.Context(), "k", 100); n != 6 || err != nil {
+	if n, _, err := direct.TakeAvailable(t.Context(), "k", 100); n != 6 || err != nil {
 		t.Errorf("%d tokens left, %v, want 6", n, err)
 	}
 	cut.Store(false)
@@ -303,5 +303,25 @@ func TestPipelineIsNoClient(t *testing.T) {
 	l := redisbucket.New(patientClient(t, shared).Pipeline(), slow)
 	if _, err := l.Allow(t.Context(), "k"); err == nil {
 		t.Error("no error")
+	}
+}
+
+// A Wait for more than the local share's burst takes it in parts; a Take says when to try again.
+func TestLocalShareOfLargeRequests(t *testing.T) {
+	client := redisbucket.NewClient(redis.UniversalOptions{Addrs: []string{nobody(t)}})
+	defer client.Close()
+	limit := tokenbucket.Limit{Rate: tokenbucket.PerSecond(1000), Burst: 20}
+	l := redisbucket.New(client, limit, redisbucket.WithFallback(redisbucket.LocalShare(0.25)))
+	if err := l.WaitN(t.Context(), "k", 10); err != nil {
+		t.Errorf("WaitN(10) of burst 20: %v", err)
+	}
+	if res, err := l.Take(t.Context(), "k", 10); err != nil || res.Allowed || res.RetryAfter <= 0 || res.RetryAfter == tokenbucket.Never {
+		t.Errorf("Take(10) = %+v, %v, want to be told when the server may be back", res, err)
+	}
+	if err := l.WaitN(t.Context(), "k", 21); !errors.Is(err, tokenbucket.ErrExceedsBurst) {
+		t.Errorf("WaitN(21) of burst 20: %v", err)
+	}
+	if st := l.Stats(); st.Fallbacks == 0 || st.Failures == 0 || len(st.Nodes) != 1 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -44,7 +44,7 @@ func TestServerComesBack(t *testing.T) {
 	}
 	defer again.kill()
 	until(t, allowed)
-	if n, err := l.TakeAvailable(t.Context(), "k", 100); n != 7 || err != nil {
+	if n, _, err := l.TakeAvailable(t.Context(), "k", 100); n != 7 || err != nil {
 		t.Errorf("TakeAvailable = %d, %v after a restart without data, want 7", n, err)
 	}
 }

@@ -1,6 +1,7 @@
 package redisbucket
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/big"
 	"strings"
@@ -22,7 +23,7 @@ type scale struct {
 	a, b  int64
 	cap   int64  // burst, in units
 	batch int64  // most tokens that are leased at once, 0 if none are
-	spec  string // what the script's state begins with
+	spec  string // the limit as it stands in a bucket's state
 }
 
 const (
@@ -55,8 +56,22 @@ func newScale(l tokenbucket.Limit, leases *leasing) *scale {
 	}
 	s.a, s.b = atMost(r, maxUnits/s.burst)
 	s.cap = s.burst * s.b
-	s.spec = fmt.Sprintf("1 %d %d %d ", s.a, s.b, s.cap)
+	s.spec = specOf(s.a, s.b, s.burst)
 	return s
+}
+
+// specOf returns the limit as it stands in a bucket's state; see state.lua.
+func specOf(a, b, burst int64) string {
+	var spec []byte
+	if a != 1 {
+		spec = binary.AppendUvarint(append(spec, 0), uint64(a))
+	}
+	exponent := int64(0)
+	for exponent < 15 && b%10 == 0 {
+		b, exponent = b/10, exponent+1
+	}
+	spec = binary.AppendUvarint(spec, uint64(b*16+exponent))
+	return string(binary.AppendUvarint(spec, uint64(burst)))
 }
 
 // perMicrosecond reads it from the rate's text, which is exact.

@@ -199,21 +199,23 @@ func unique(t testing.TB) string {
 // keys expire by it as the server's do, in whole milliseconds.
 const fakeTime = `
 local real = redis
-local redis = {call = function(cmd, key, value, px, ms)
+local redis = {pcall = redis.pcall, call = function(cmd, ...)
+  local key, value, px, ms = ...
   local us = tonumber(real.call('GET', '%[1]s'))
   local now = math.floor(us / 1000)
   if cmd == 'TIME' then
     return {string.format('%%.0f', math.floor(us / 1000000)), string.format('%%.0f', us %% 1000000)}
   elseif cmd == 'DEL' then
-    return real.call('DEL', key, key .. '!')
+    return real.call('DEL', key .. '!', ...)
   elseif cmd == 'SET' then
     real.call('INCR', '%[1]swrites')
     if px then real.call('SET', key .. '!', string.format('%%.0f', now + ms)) else real.call('DEL', key .. '!') end
     return real.call('SET', key, value)
+  elseif cmd == 'GET' then
+    local at = real.call('GET', key .. '!')
+    if at and now >= tonumber(at) then real.call('DEL', key, key .. '!') end
   end
-  local at = real.call('GET', key .. '!')
-  if at and now >= tonumber(at) then real.call('DEL', key, key .. '!') end
-  return real.call('GET', key)
+  return real.call(cmd, ...)
 end}
 `
 
@@ -238,9 +240,6 @@ func stageOf(t testing.TB, l *redisbucket.Limiter, c redis.UniversalClient) *sta
 	s.at(epoch)
 	return s
 }
-
-// slow makes the stage do without the script's fast path.
-func (s *stage) slow() { redisbucket.SetSlow(s.Limiter, fmt.Sprintf(fakeTime, s.clock)) }
 
 func newStage(t testing.TB, limit tokenbucket.Limit) *stage {
 	c := patientClient(t, shared)

@@ -1,10 +1,10 @@
-// Command tokenbucket puts a rate limit on the work of a shell, and tells what a limit would have done to past traffic.
+// Command tokenbucket applies a rate limit to the work of a shell, and reports what a limit would have done to past traffic.
 //
 //	tokenbucket run  -rate 100/m -jobs 8 -- cmd {}    runs cmd for each line of standard input, at a rate
 //	tokenbucket pipe -rate 1000/s                     passes lines through, at a rate
 //	tokenbucket plan -rate 10/s -burst 20 access.log  replays a log against a limit
 //
-// Each explains itself with -h.
+// Each prints its flags and examples with -h.
 package main
 
 import (
@@ -12,60 +12,52 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/cli"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/flags"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/pipe"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/plan"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/run"
 )
 
-// Exit statuses. 2 is also what package flag and most shells use for a command that was not understood.
-const (
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitInterrupted = 130 // what shells report for a program that SIGINT ended
-)
-
-// streams is what a command reads and writes.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
-}
-
-// A command is one of run, pipe and plan. It returns the exit status; an error is printed in the name of the command, and
-// makes it exitFailed, or exitUsage if it is a usageError.
+// A command is one of run, pipe and plan. Its main returns the exit status. If main returns an error, the error is printed with the
+// command's name, and the exit status is cli.ExitUsage for a flags.UsageError and cli.ExitFailed for others.
 type command struct {
 	name, does string
-	main       func(args []string, s streams) (int, error)
+	main       func(args []string, s cli.Streams) (int, error)
 }
 
 func commands() []command {
 	return []command{
-		{"run", "run a command for each item of a list, at a rate", runMain},
-		{"pipe", "pass lines or bytes through, at a rate", pipeMain},
-		{"plan", "tell what a limit would have done to the traffic of a log", planMain},
+		{"run", "run a command for each item of a list, at a rate", run.Main},
+		{"pipe", "pass lines or bytes through, at a rate", pipe.Main},
+		{"plan", "report what a limit would have done to the traffic of a log", plan.Main},
 	}
 }
 
-// usageError is a mistake in the command line.
-type usageError struct{ error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
 func main() {
-	os.Exit(dispatch(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(dispatch(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-func dispatch(args []string, s streams) int {
+func dispatch(args []string, s cli.Streams) int {
 	if len(args) == 0 {
-		writeUsage(s.err)
-		return exitUsage
+		writeUsage(s.Err)
+		return cli.ExitUsage
 	}
 	name, rest := args[0], args[1:]
 	switch name {
 	case "-h", "-help", "--help":
-		writeUsage(s.out)
-		return exitOK
+		writeUsage(s.Out)
+		return cli.ExitOK
+	case "-version", "--version", "version":
+		fmt.Fprintln(s.Out, version())
+		return cli.ExitOK
 	case "help":
 		if len(rest) == 0 {
-			writeUsage(s.out)
-			return exitOK
+			writeUsage(s.Out)
+			return cli.ExitOK
 		}
 		name, rest = rest[0], []string{"-h"}
 	}
@@ -74,21 +66,30 @@ func dispatch(args []string, s streams) int {
 			return c.run(rest, s)
 		}
 	}
-	fmt.Fprintf(s.err, "tokenbucket: no command %q, want run, pipe or plan; tokenbucket -h tells more\n", name)
-	return exitUsage
+	fmt.Fprintf(s.Err, "tokenbucket: no command %q, want run, pipe or plan; see tokenbucket -h\n", name)
+	return cli.ExitUsage
 }
 
-func (c command) run(args []string, s streams) int {
+// version returns the version of the module, with the commit if it was built from a checkout, and those of Go and the platform.
+func version() string {
+	text := "(unknown)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		text = info.Main.Version
+	}
+	return fmt.Sprintf("tokenbucket %s %s %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func (c command) run(args []string, s cli.Streams) int {
 	status, err := c.main(args, s)
 	if err == nil {
 		return status
 	}
-	fmt.Fprintf(s.err, "tokenbucket %s: %v\n", c.name, err)
-	if errors.As(err, new(usageError)) {
-		fmt.Fprintf(s.err, "tokenbucket %s -h tells more\n", c.name)
-		return exitUsage
+	fmt.Fprintf(s.Err, "tokenbucket %s: %v\n", c.name, err)
+	if errors.As(err, new(flags.UsageError)) {
+		fmt.Fprintf(s.Err, "see tokenbucket %s -h\n", c.name)
+		return cli.ExitUsage
 	}
-	return exitFailed
+	return cli.ExitFailed
 }
 
 func writeUsage(w io.Writer) {
@@ -96,6 +97,6 @@ func writeUsage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-5s %s\n", c.name, c.does)
 	}
-	fmt.Fprint(w, "\ntokenbucket command -h explains its flags, with examples.\n"+
-		"\nExit status: 0 it worked, 1 something failed, 2 a wrong command line, 130 interrupted.\n")
+	fmt.Fprint(w, "\ntokenbucket command -h prints its flags and examples; tokenbucket -version prints the version.\n"+
+		"\nExit status: 0 it worked, 1 something failed, 2 the command line is wrong, 130 interrupted.\n")
 }

@@ -1,3 +1,7 @@
+//go:build unix
+
+// The scripts need a shell and signals.
+
 package main
 
 import (
@@ -7,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +18,10 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/pipe"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/plan"
+	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/run"
 )
 
 // TestMain makes this binary the command too: the scripts run it as a process of its own.
@@ -23,9 +30,6 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the scripts need a shell and signals")
-	}
 	data, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +48,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"waitlines": waitLines,
+			"waitsize":  waitSize,
 			"status":    status,
 			"tear":      tear,
 			"ended":     ended,
@@ -68,6 +73,16 @@ func waitLines(ts *testscript.TestScript, _ bool, args []string) {
 	eventually(ts, strings.Join(args, " has lines: "), func() bool {
 		b, _ := os.ReadFile(ts.MkAbs(args[0]))
 		return bytes.Count(b, []byte("\n")) >= n
+	})
+}
+
+// waitSize FILE N waits until the file has N bytes or more.
+func waitSize(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	eventually(ts, strings.Join(args, " has bytes: "), func() bool {
+		info, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil && info.Size() >= n
 	})
 }
 
@@ -121,9 +136,6 @@ func fill(ts *testscript.TestScript, _ bool, args []string) {
 
 // The examples of -h must work when they are pasted.
 func TestHelpExamples(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the examples are for a shell")
-	}
 	if testing.Short() {
 		t.Skip("the examples last seconds")
 	}
@@ -135,7 +147,7 @@ func TestHelpExamples(t *testing.T) {
 	if err := os.Symlink(exe, filepath.Join(bin, "tokenbucket")); err != nil {
 		t.Fatal(err)
 	}
-	for _, help := range []string{runHelp, pipeHelp, planHelp} {
+	for _, help := range []string{run.Help.Text, pipe.Help.Text, plan.Help.Text} {
 		_, examples, _ := strings.Cut(help, "Examples:\n")
 		for _, line := range regexp.MustCompile(`(?m)^  .*tokenbucket .*$`).FindAllString(examples, -1) {
 			line = strings.TrimSpace(line)

@@ -19,17 +19,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// police answers for every host, but for each only as fast as rate allows.
+// limitedServer returns a handler that answers for every host, for each no faster than rate.
 //
-// It allows what the crawler allows itself, and one second's worth of tokens more. The crawler's bucket decides when a
-// request leaves, the server's when it arrives: one that is held up on the way arrives together with those behind it.
-// A second is far beyond what loopback holds up, and a client that does not pace itself is still refused before long.
-func police(rate tokenbucket.Rate, burst int) http.Handler {
-	slack := int(min(math.Ceil(rate.TokensPerSecond()), 1e6)) // min: the rate may be Inf
+// It allows what the crawler allows itself, and one second's worth of tokens more. The crawler's
+// bucket decides when a request leaves, the server's when it arrives: a request that is delayed on
+// the way arrives together with those behind it. Over loopback the delay is far below a second, and
+// a client without a limit of its own is still refused before long.
+func limitedServer(rate tokenbucket.Rate, burst int) http.Handler {
+	slack := int(min(math.Ceil(rate.TokensPerSecond()), 1e6)) // the rate may be Inf
 	limit := tokenbucket.NewKeyed[string](rate, burst+slack)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if res := limit.Take(r.Host, 1); !res.Allowed {
-			seconds := math.Ceil(res.RetryAfter.Seconds()) // up: who comes back earlier is refused again
+			seconds := math.Ceil(res.RetryAfter.Seconds()) // up: earlier is refused
 			w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
 			http.Error(w, "too fast", http.StatusTooManyRequests)
 			return
@@ -38,55 +39,55 @@ func police(rate tokenbucket.Rate, burst int) http.Handler {
 	})
 }
 
-// serve answers with h on a free port of loopback, until stop is called.
+// serve answers with h on a free port of the loopback interface, until stop is called.
 func serve(h http.Handler) (addr string, stop func(), err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
 	srv := &http.Server{Handler: h}
-	go func() { _ = srv.Serve(ln) }() // its error is that of the Close below
+	go func() { _ = srv.Serve(ln) }() // it returns when stop calls Close
 	return ln.Addr().String(), func() { srv.Close() }, nil
 }
 
-// crawler is the client side. Make one with newCrawler and run it once.
+// A crawler is the client side. Create one with newCrawler, and call run once.
 type crawler struct {
-	job
+	config
 	client *http.Client
 	pace   *tokenbucket.Keyed[string] // by host
 
 	mu           sync.Mutex // guards the rest
 	hosts        map[string]*visits
-	waits        int // pages that had to wait for their turn
+	waits        int // pages that had to wait for a token
 	sum, longest time.Duration
 	bad          []error // one for every page that failed
 }
 
-// visits counts the pages that a host has answered.
+// visits counts the pages that one host has answered.
 type visits struct {
 	pages       int
-	first, last time.Time // when it was the turn of the first and of the last
+	first, last time.Time // when the first and the last page got their token
 }
 
 var errRefused = errors.New("refused")
 
-// newCrawler returns a crawler whose every request goes to addr, whatever its host.
-func newCrawler(j job, addr string) *crawler {
+// newCrawler returns a crawler that sends every request to addr, whatever its host.
+func newCrawler(j config, addr string) *crawler {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
 	return &crawler{
-		job: j,
+		config: j,
 		client: &http.Client{
 			Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: j.workers},
-			Timeout:   time.Minute, // a server that hangs is a failure, not a crawl without end
+			Timeout:   time.Minute, // a server that hangs counts as a failure
 		},
 		pace:  tokenbucket.NewKeyed[string](j.rate, j.burst),
 		hosts: map[string]*visits{},
 	}
 }
 
-// run works the list off, reports, and returns the exit status.
+// run fetches all pages, prints the report, and returns the exit status.
 func (c *crawler) run(ctx context.Context, stdout, stderr io.Writer) int {
 	defer c.client.CloseIdleConnections()
 	start, done := time.Now(), make(chan error, 1)
@@ -110,7 +111,8 @@ func (c *crawler) run(ctx context.Context, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// crawl visits every page once. An error means that it gave up before the end, as it does when ctx ends.
+// crawl visits every page once. It returns an error if it gave up before the end, because ctx
+// ended.
 func (c *crawler) crawl(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.workers)
@@ -120,7 +122,8 @@ func (c *crawler) crawl(ctx context.Context) error {
 	return g.Wait()
 }
 
-// visit fetches p when its host's turn has come. A page that fails does not end the crawl; ctx does.
+// visit fetches p as soon as its host has a token. A page that fails does not end the crawl; the
+// end of ctx does.
 func (c *crawler) visit(ctx context.Context, p page) error {
 	asked := time.Now()
 	if err := c.pace.Wait(ctx, p.host); err != nil {
@@ -130,7 +133,7 @@ func (c *crawler) visit(ctx context.Context, p page) error {
 
 	err := c.fetch(ctx, p)
 	if err != nil && ctx.Err() != nil {
-		return ctx.Err() // cut off on the way: neither done nor failed
+		return ctx.Err() // interrupted: neither done nor failed
 	}
 	c.record(p.host, asked, granted, err)
 	return nil
@@ -146,7 +149,7 @@ func (c *crawler) fetch(ctx context.Context, p page) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil { // to the end, so that the connection is used again
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil { // then it is reused
 		return err
 	}
 	switch resp.StatusCode {
@@ -160,7 +163,7 @@ func (c *crawler) fetch(ctx context.Context, p page) error {
 
 // record counts a visit that ended with err.
 func (c *crawler) record(host string, asked, granted time.Time, err error) {
-	// With a token there, Wait takes microseconds; when a timer is involved, hardly ever less than this.
+	// If there is a token, Wait takes microseconds; with a timer it rarely takes less than this.
 	const aWait = time.Millisecond
 
 	c.mu.Lock()
@@ -180,7 +183,7 @@ func (c *crawler) record(host string, asked, granted time.Time, err error) {
 		c.hosts[host] = v
 	}
 	v.pages++
-	if granted.Before(v.first) { // pages need not come back in the order in which they were asked for
+	if granted.Before(v.first) { // pages may come in another order than they were requested
 		v.first = granted
 	}
 	if granted.After(v.last) {
@@ -188,7 +191,7 @@ func (c *crawler) record(host string, asked, granted time.Time, err error) {
 	}
 }
 
-// watch prints a line a second until the crawl is done, and returns its error.
+// watch prints a line each second until the crawl is done, and returns the error of the crawl.
 func (c *crawler) watch(done <-chan error, stdout io.Writer) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -213,7 +216,7 @@ func (c *crawler) done() (pages int) {
 	return pages
 }
 
-// report prints the summary. The crawl is over: nothing changes any more.
+// report prints the summary. The crawl must be over: report reads without mu.
 func (c *crawler) report(stdout io.Writer, took time.Duration) {
 	refused := 0
 	for _, err := range c.bad {
@@ -229,7 +232,7 @@ func (c *crawler) report(stdout io.Writer, took time.Duration) {
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
 	row := func(host string, pages int, asked, achieved float64) {
-		got := "-" // nothing but the burst, which has no rate
+		got := "-" // only the burst, which has no rate
 		if achieved > 0 {
 			got = fmt.Sprintf("%.4g/s", achieved)
 		}
@@ -245,7 +248,8 @@ func (c *crawler) report(stdout io.Writer, took time.Duration) {
 	row("all", c.done(), asked*float64(len(c.hosts)), achieved)
 }
 
-// rate is how many pages a second there were beyond the burst, which goes at once: what to hold against the rate asked.
+// rate returns how many pages there were each second beyond the burst, which passes at once. It is
+// to be compared with the rate that was asked for.
 func (v *visits) rate(burst int) float64 {
 	took := v.last.Sub(v.first)
 	if v.pages <= burst || took <= 0 {

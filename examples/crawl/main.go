@@ -1,8 +1,10 @@
-// Crawl works off a list of pages on several hosts, no faster than each host allows and each page once, and shows what
-// that comes to: the rates asked and achieved, who had to wait, and that nobody was refused.
+// Crawl fetches a list of pages from several hosts, each page once and no faster than each host
+// allows. It prints the rates that were asked for and achieved, how long pages had to wait, and how
+// many were refused: none.
 //
-// The hosts are made up. Crawl starts an HTTP server of its own on loopback, which refuses clients that are too fast,
-// and leads every host name there. Both sides are in crawl.go; this file is the command line and the list.
+// The hosts do not exist. Crawl starts its own HTTP server on the loopback interface, which refuses
+// clients that are too fast, and sends the requests to all hosts there. Both sides are in crawl.go;
+// this file has the command line and the list.
 package main
 
 import (
@@ -25,9 +27,9 @@ import (
 
 const help = `usage: crawl [flags] [file]
 
-Works off a list of pages, one URL a line, from a file, from standard input ("-") or, with no argument, the list that
-comes with it. Every host name leads to a server that crawl starts on loopback. Empty lines and lines that start
-with # are skipped. Ctrl-C ends it early.
+Fetches a list of pages, one URL a line, from a file, from standard input ("-") or, without an
+argument, the list that comes with crawl. The requests to all hosts go to a server that crawl starts
+on the loopback interface. Empty lines and lines that start with # are skipped. Ctrl-C ends it early.
 
 Exit status: 0 if every page was fetched, 1 if some failed or were refused, 2 for a mistake in the flags or the list,
 130 if interrupted.
@@ -38,23 +40,23 @@ flags:
 //go:embed urls.txt
 var shipped string
 
-// job is what the command line asks for.
-type job struct {
+// config is what the command line asks for.
+type config struct {
 	rate           tokenbucket.Rate // of each host
 	burst, workers int
 	pages          []page
 }
 
-// page is one item of work.
+// A page is one URL to be fetched.
 type page struct {
-	host string // what it is paced by
+	host string // the key of its bucket
 	url  string
-	nth  int // of its host, from 0
+	nth  int // its place among the pages of its host, from 0
 }
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run is main without the process around it. It returns the exit status.
+// run does the work of main, and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	j, err := parse(args, stdin, stdout)
 	if errors.Is(err, flag.ErrHelp) {
@@ -63,26 +65,27 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "crawl:", err)
 		return 2
 	}
-	addr, stop, err := serve(police(j.rate, j.burst))
+	addr, stop, err := serve(limitedServer(j.rate, j.burst))
 	if err != nil {
 		fmt.Fprintln(stderr, "crawl:", err)
 		return 1
 	}
 	defer stop()
 
-	// Not earlier: until here Ctrl-C has nothing to tidy up, and a read from a terminal would not notice the context.
+	// Before this point Ctrl-C ends the process at once: there is nothing to report yet, and a read
+	// from a terminal would not notice the end of the context.
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt)
 	defer release()
 	return newCrawler(j, addr).run(ctx, stdout, stderr)
 }
 
-func parse(args []string, stdin io.Reader, stdout io.Writer) (j job, err error) {
+func parse(args []string, stdin io.Reader, stdout io.Writer) (j config, err error) {
 	fs := flag.NewFlagSet("crawl", flag.ContinueOnError)
 	fs.TextVar(&j.rate, "rate", tokenbucket.PerSecond(8), "how fast to ask each host: 8/s, 100/m, 5/250ms, inf, …")
 	fs.IntVar(&j.burst, "burst", 4, "how many `pages` to ask a host for at once after a pause")
 	fs.IntVar(&j.workers, "workers", 10, "how many `requests` to have under way, to all hosts together")
 
-	fs.SetOutput(io.Discard) // a mistake gets one line on standard error, not the whole help
+	fs.SetOutput(io.Discard) // a mistake is reported in one line, without the help
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, help)
 		fs.SetOutput(stdout)
@@ -105,7 +108,8 @@ func parse(args []string, stdin io.Reader, stdout io.Writer) (j job, err error) 
 	return j, err
 }
 
-// load reads the list that name stands for.
+// load reads the list with the given name: "" is the list that comes with crawl, "-" standard
+// input.
 func load(name string, stdin io.Reader) ([]page, error) {
 	switch name {
 	case "":
@@ -121,8 +125,9 @@ func load(name string, stdin io.Reader) ([]page, error) {
 	return read(name, f)
 }
 
-// read parses a list. It deals the pages out host by host, each host's in their order: in a list sorted by host, as
-// lists are, all workers would queue for one host while the tokens of the others go to waste.
+// read parses a list. It orders the pages so that the hosts take turns. Lists are usually sorted by
+// host, and in that order all workers would wait for one host while the tokens of the others are
+// not used.
 func read(name string, r io.Reader) (pages []page, err error) {
 	perHost := map[string]int{}
 	n, lines := 0, bufio.NewScanner(r)
@@ -136,7 +141,7 @@ func read(name string, r io.Reader) (pages []page, err error) {
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			return nil, fmt.Errorf("%s, line %d: want a URL such as http://host/path, not %q", name, n, line)
 		}
-		u.Scheme = "http" // a server on loopback has no certificate for made-up names
+		u.Scheme = "http" // the server has no certificate for hosts that do not exist
 		pages = append(pages, page{u.Host, u.String(), perHost[u.Host]})
 		perHost[u.Host]++
 	}

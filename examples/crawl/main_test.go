@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// list is n pages of each host, one host after the other.
+// list returns a list of n pages of each host, one host after the other.
 func list(n int, hosts ...string) string {
 	var b strings.Builder
 	for _, host := range hosts {
@@ -42,14 +42,14 @@ func newTestCrawler(t *testing.T, rate tokenbucket.Rate, burst int, list string,
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	return newCrawler(job{rate: rate, burst: burst, workers: 4, pages: pages}, addr)
+	return newCrawler(config{rate: rate, burst: burst, workers: 4, pages: pages}, addr)
 }
 
 func TestEachPageOnce(t *testing.T) {
 	var mu sync.Mutex
 	got := map[string]int{}
 	rate := tokenbucket.PerSecond(2000)
-	limited := police(rate, 5)
+	limited := limitedServer(rate, 5)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		got["http://"+r.Host+r.URL.Path]++
@@ -145,10 +145,10 @@ func TestHelp(t *testing.T) {
 	check(t, code, 0, stderr.String())
 }
 
-// TestCancelMidway stops a crawl of five pages that gets no further than the burst of two.
+// A crawl of five pages that has used up the burst of two is interrupted.
 func TestCancelMidway(t *testing.T) {
 	rate := tokenbucket.Per(1, time.Hour)
-	c := newTestCrawler(t, rate, 2, list(5, "a.example"), police(rate, 2))
+	c := newTestCrawler(t, rate, 2, list(5, "a.example"), limitedServer(rate, 2))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for c.done() < 2 {
@@ -171,10 +171,10 @@ func TestCancelBefore(t *testing.T) {
 	check(t, code, 130, stderr.String(), "interrupted")
 }
 
-// TestRefused has a crawler that does not pace itself meet the police, who let two through: the burst, and the slack of
-// a rate this low.
+// A crawler without a limit of its own gets two pages from the limited server: the burst, and the
+// slack at a rate this low.
 func TestRefused(t *testing.T) {
-	c := newTestCrawler(t, tokenbucket.Inf(), 1, list(5, "a.example"), police(tokenbucket.Per(1, time.Hour), 1))
+	c := newTestCrawler(t, tokenbucket.Inf(), 1, list(5, "a.example"), limitedServer(tokenbucket.Per(1, time.Hour), 1))
 	var stdout, stderr bytes.Buffer
 	code := c.run(t.Context(), &stdout, &stderr)
 	check(t, code, 1, stdout.String(), "2 of 5 pages", "3 refused, 0 failed")
@@ -189,7 +189,8 @@ func TestFailed(t *testing.T) {
 	check(t, code, 1, stderr.String(), "http://a.example/0: 404", "http://a.example/1: 404")
 }
 
-// check compares an exit status, and a text with what must be in it; nothing wanted means that it must be empty.
+// check fails unless code is wantCode and text contains every want; without a want, text must be
+// empty.
 func check(t *testing.T, code, wantCode int, text string, want ...string) {
 	t.Helper()
 	if code != wantCode {

@@ -1,9 +1,11 @@
-// Httpserver is a web server that allows each client so many requests, and all of them together ten times as many. Run it,
-// and ask it more often than that:
+// Httpserver is a web server with two limits: one for each client, and one of ten times as much
+// for all of them together. Run it, and send it more requests than that:
 //
 //	go run ./examples/httpserver -rate 2/s -burst 3 &
 //	for i in 1 2 3 4 5; do curl -i localhost:8080; done
 //	curl -H 'Accept: application/problem+json' localhost:8080
+//
+// On SIGINT or SIGTERM it stops accepting connections and lets the requests in progress finish.
 package main
 
 import (
@@ -12,11 +14,13 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-tokenbucket/tokenbucket"
@@ -25,10 +29,10 @@ import (
 
 func main() {
 	rate := tokenbucket.PerSecond(2)
-	addr := flag.String("addr", "localhost:8080", "where to listen")
-	flag.TextVar(&rate, "rate", rate, "requests that a client may send, as in 10/s or 100/m")
-	burst := flag.Int("burst", 3, "how many of them at once")
-	wait := flag.Duration("wait", 0, "let requests wait so long for their turn instead of refusing them")
+	addr := flag.String("addr", "localhost:8080", "the address to listen on")
+	flag.TextVar(&rate, "rate", rate, "the rate of requests for a client, as in 10/s or 100/m")
+	burst := flag.Int("burst", 3, "the number of requests that a client can send at once")
+	wait := flag.Duration("wait", 0, "the longest time that a request waits for its turn before it is refused")
 	proxies := flag.String("proxies", "", "prefixes of proxies whose X-Forwarded-For is believed, separated by commas")
 	flag.Parse()
 	ip, err := clientIP(*proxies)
@@ -43,22 +47,36 @@ func main() {
 		os.Exit(2)
 	}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	server := &http.Server{
-		Addr:              *addr,
-		Handler:           newHandler(tokenbucket.Limit{Rate: rate, Burst: *burst}, ip, *wait),
-		ReadHeaderTimeout: 10 * time.Second,
+	l, err := net.Listen("tcp", *addr)
+	if err == nil {
+		slog.Info("listening", "addr", l.Addr(), "rate", rate, "burst", *burst)
+		err = serve(ctx, l, newHandler(tokenbucket.Limit{Rate: rate, Burst: *burst}, ip, *wait))
 	}
-	go func() {
-		<-ctx.Done()
-		_ = server.Close()
-	}()
-	slog.Info("listening", "addr", *addr, "rate", rate, "burst", *burst)
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "httpserver:", err)
 		os.Exit(1)
 	}
+}
+
+// grace is how long the requests in progress have to finish.
+const grace = 10 * time.Second
+
+// serve serves h on l until ctx ends and the requests in progress have finished.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		late, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		stopped <- server.Shutdown(late)
+	}()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
 }
 
 func clientIP(proxies string) (c httplimit.ClientIP, err error) {
@@ -76,10 +94,11 @@ func clientIP(proxies string) (c httplimit.ClientIP, err error) {
 	return c, nil
 }
 
-const everybody = 10 // times what one client may do is for all together
+// everybody is how many clients' worth of requests there is for all clients together.
+const everybody = 10
 
 func newHandler(client tokenbucket.Limit, ip httplimit.ClientIP, wait time.Duration) http.Handler {
-	// One map holds both kinds of buckets. An address never is "all".
+	// One map holds both kinds of buckets. No address is "all".
 	limits := func(key string) tokenbucket.Limit {
 		if key != "all" {
 			return client

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"io"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -34,6 +38,39 @@ func TestHandler(t *testing.T) {
 	}
 	if served != 2*everybody {
 		t.Errorf("%d served, want %d", served, 2*everybody)
+	}
+}
+
+// TestServeStopsGracefully: a request in progress is finished after ctx has ended.
+func TestServeStopsGracefully(t *testing.T) {
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cancel()
+		for { // until no new connection is accepted
+			conn, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				break
+			}
+			conn.Close()
+		}
+		_, _ = io.WriteString(w, "finished")
+	})
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, l, h) }()
+	resp, err := http.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); string(b) != "finished" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

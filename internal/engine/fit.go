@@ -2,7 +2,8 @@ package engine
 
 import "math/bits"
 
-// NewTimeline puts l on the clock at the instant base. The burst of l must be at least 1.
+// NewTimeline puts l on the clock at the instant base. The burst of l must not be negative. A bucket
+// with a burst of 0 grants nothing, but its debt is paid by the refill.
 func NewTimeline(l Limit, base int64) *Timeline {
 	p := &Timeline{base: base, limit: l}
 	if l.isUnlimited() {
@@ -10,7 +11,7 @@ func NewTimeline(l Limit, base int64) *Timeline {
 		return p
 	}
 	burst := min(uint64(l.Burst), maxBurst)
-	frac := 61 - bits.Len64(burst-1)
+	frac := 61 - bits.Len64(max(burst, 1)-1)
 	p.span = maxRefill
 	if !l.isZero() {
 		frac = p.fit(l, frac)

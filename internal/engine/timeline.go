@@ -12,7 +12,7 @@ import (
 type Limit struct {
 	Tokens       uint64
 	PerHi, PerLo uint64
-	Burst        int // at least 1
+	Burst        int // 0 or more
 }
 
 func (l Limit) isZero() bool      { return l.Tokens == 0 }
