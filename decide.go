@@ -53,7 +53,7 @@ func (s *source) move(p *engine.Timeline, word *atomic.Uint64, m move, n uint64)
 	for {
 		first := word.Load()
 		t := s.now()
-		how := engine.Stale
+		var how engine.Outcome
 		if m == charge {
 			how = p.Charge(word, first, t, n)
 		} else {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
 	"github.com/go-tokenbucket/tokenbucket"
+	tbrate "github.com/go-tokenbucket/tokenbucket/rate"
 	"github.com/juju/ratelimit"
 	uber "go.uber.org/ratelimit"
 	"golang.org/x/time/rate"
@@ -15,6 +16,7 @@ import (
 const (
 	us         = "tokenbucket"
 	usCoarse   = "tokenbucket-coarse"
+	usRate     = "tokenbucket/rate"
 	xtime      = "x/time/rate"
 	juju       = "juju"
 	failsafe   = "failsafe-go"
@@ -59,6 +61,7 @@ var bucketPeers = []bucketPeer{
 	{floorCAS, casCaller, floor},
 	{us, bucketCaller, allowDeny},
 	{usCoarse, coarseCaller, allowDeny},
+	{usRate, rateCaller, allowDeny},
 	{xtime, xtimeCaller, allowDeny},
 	{uberName, uberCaller, allowOnly},
 	{juju, jujuCaller, allowDeny},
@@ -106,6 +109,18 @@ func callBucket(bucket *tokenbucket.Bucket) caller {
 	return func(n int) (granted int) {
 		for range n {
 			if bucket.Allow() {
+				granted++
+			}
+		}
+		return granted
+	}
+}
+
+func rateCaller(l limit) caller {
+	limiter := tbrate.NewLimiter(tbrate.Every(l.every), l.burst)
+	return func(n int) (granted int) {
+		for range n {
+			if limiter.Allow() {
 				granted++
 			}
 		}

@@ -152,7 +152,9 @@ func (sh sheet) cell(s *results, row, who string, best float64) string {
 	return number(sh.format, value)
 }
 
-func isContender(who string) bool { return !slices.Contains(floors, who) && who != usCoarse }
+func isContender(who string) bool {
+	return !slices.Contains(floors, who) && who != usCoarse && who != usRate
+}
 
 // bestOf returns the best figure of the row's contenders, NaN if there is none.
 func (sh sheet) bestOf(s *results, row string, whos []string) float64 {

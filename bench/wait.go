@@ -11,6 +11,7 @@ import (
 
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
 	"github.com/go-tokenbucket/tokenbucket"
+	tbrate "github.com/go-tokenbucket/tokenbucket/rate"
 	"github.com/juju/ratelimit"
 	uber "go.uber.org/ratelimit"
 	"golang.org/x/time/rate"
@@ -26,6 +27,7 @@ type waitPeer struct {
 
 var waitPeers = []waitPeer{
 	{us, bucketWait, true, true},
+	{usRate, rateWait, true, true},
 	{xtime, xtimeWait, true, true},
 	{uberName, uberWait, false, false},
 	{juju, jujuWait, false, true},
@@ -34,6 +36,10 @@ var waitPeers = []waitPeer{
 
 func bucketWait(perSecond, burst int) func(ctx context.Context) error {
 	return tokenbucket.New(tokenbucket.PerSecond(perSecond), burst).Wait
+}
+
+func rateWait(perSecond, burst int) func(ctx context.Context) error {
+	return tbrate.NewLimiter(tbrate.Limit(perSecond), burst).Wait
 }
 
 func xtimeWait(perSecond, burst int) func(ctx context.Context) error {

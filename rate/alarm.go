@@ -77,7 +77,7 @@ func (a *alarm) arm(lim *Limiter, front *waiter, due int64, epoch time.Time) {
 	a.set, a.at, a.owner = true, due, nil
 	d := InfDuration
 	if due != engine.Forever {
-		d = max(epoch.Add(time.Duration(due)).Sub(time.Now()), 0)
+		d = max(time.Until(epoch.Add(time.Duration(due))), 0)
 	}
 	switch {
 	case front.timer != nil:

@@ -68,7 +68,7 @@ func (lim *Limiter) SetLimitAt(t time.Time, newLimit Limit) { lim.set(&t, &newLi
 func (lim *Limiter) SetBurst(newBurst int) { lim.set(nil, nil, &newBurst) }
 
 // SetBurstAt changes the burst at time t. The tokens that are there stay, as far as the new burst has
-// room for them. A WaitN for more than the new burst fails.
+// room for them, even if reservations are owed more. A WaitN for more than the new burst fails.
 func (lim *Limiter) SetBurstAt(t time.Time, newBurst int) { lim.set(&t, nil, &newBurst) }
 
 // set changes the limit or the burst, whichever is not nil.

@@ -3,6 +3,7 @@ package rate_test
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-tokenbucket/tokenbucket/rate"
@@ -155,4 +156,29 @@ func TestDecisionsAreLockFreeAgain(t *testing.T) {
 	if lim.WordQueued() {
 		t.Error("a reservation that can't be cancelled any more still holds the word")
 	}
+}
+
+// TestCancelAfterSetLimit cancels across changes of the limit, which count tokens in other units.
+func TestCancelAfterSetLimit(t *testing.T) {
+	for _, limit := range []rate.Limit{0, 1e-6, 1, 1e9, 1e15} {
+		lim := rate.NewLimiter(10, 7)
+		r := lim.ReserveN(t0, 5)
+		lim.SetLimitAt(t0, limit)
+		r.CancelAt(t0)
+		if got := lim.TokensAt(t0); got != 7 {
+			t.Errorf("%v tokens after a cancel at the limit %v, want 7", got, limit)
+		}
+	}
+}
+
+// TestReceiptsGiveNoCredit requires that a word held for receipts is not taken for one whose last
+// waiter was served late.
+func TestReceiptsGiveNoCredit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lim := rate.NewLimiter(1000, 1)
+		lim.Reserve()
+		time.Sleep(5 * time.Millisecond)
+		wantWait(t, lim, t.Context(), 1, 0, "")
+		wantWait(t, lim, t.Context(), 1, time.Millisecond, "")
+	})
 }

@@ -119,10 +119,7 @@ func (lim *Limiter) enqueue(n int, left time.Duration) (*waiter, error) {
 	if h.Join(&x.Node); h.StateOf(&x.Node) == engine.Served {
 		return nil, nil // there was a place in front of a reservation
 	}
-	if x == lim.front() {
-		lim.alarm.set = false // release sets it
-	}
-	return x, nil
+	return x, nil // release sets its alarm
 }
 
 // sleep blocks until x has left the queue, and returns true, or until done is closed, and returns

@@ -1,6 +1,7 @@
-// Command tokenbucket applies a rate limit to the work of a shell, and reports what a limit would have done to past traffic.
+// Command tokenbucket applies a rate limit to the work of a shell, and reports what a limit would
+// have done to past traffic.
 //
-//	tokenbucket run  -rate 100/m -jobs 8 -- cmd {}    runs cmd for each line of standard input, at a rate
+//	tokenbucket run  -rate 100/m -jobs 8 -- cmd {}    runs cmd for each line of its input, at a rate
 //	tokenbucket pipe -rate 1000/s                     passes lines through, at a rate
 //	tokenbucket plan -rate 10/s -burst 20 access.log  replays a log against a limit
 //
@@ -22,8 +23,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/run"
 )
 
-// A command is one of run, pipe and plan. Its main returns the exit status. If main returns an error, the error is printed with the
-// command's name, and the exit status is cli.ExitUsage for a flags.UsageError and cli.ExitFailed for others.
+// A command is one of run, pipe and plan. Its main returns the exit status. If main returns an
+// error, the error is printed with the command's name, and the exit status is cli.ExitUsage for a
+// flags.UsageError and cli.ExitFailed for others.
 type command struct {
 	name, does string
 	main       func(args []string, s cli.Streams) (int, error)
@@ -70,7 +72,8 @@ func dispatch(args []string, s cli.Streams) int {
 	return cli.ExitUsage
 }
 
-// version returns the version of the module, with the commit if it was built from a checkout, and those of Go and the platform.
+// version returns the version of the module, with the commit if it was built from a checkout, and
+// those of Go and the platform.
 func version() string {
 	text := "(unknown)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

@@ -34,8 +34,8 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A runner that was started in the background, or by nohup, ignores these signals, and so would all that it starts.
-	// What a process catches, the processes that it starts do not ignore.
+	// A runner that was started in the background, or by nohup, ignores these signals, and so would
+	// all that it starts. What a process catches, the processes that it starts do not ignore.
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, os.Interrupt, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(caught) })

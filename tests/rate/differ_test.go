@@ -21,17 +21,25 @@ type twin struct {
 	ours   *rate.Limiter
 	theirs *xrate.Limiter
 	limit  float64
+	dust   float64 // tokens that ours may have been rounded by
 	now    time.Time
 	script string
 }
 
 func (w *twin) note(format string, args ...any) { w.script += fmt.Sprintf(format, args...) + "\n" }
 
-// near reports whether two numbers differ by floating-point dust: x/time/rate counts in float64, and
-// cuts a wait to whole nanoseconds.
+// near reports whether two numbers of tokens differ by dust: x/time/rate counts in float64, and ours
+// in what refills in about a nanosecond, rounded down when the limit or the burst changes.
 func (w *twin) near(a, b float64) bool {
-	dust := 1e-9*math.Max(math.Abs(a), math.Abs(b)) + 2e-9*math.Max(w.limit, 0) + 1e-6
-	return math.Abs(a-b) <= dust
+	return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b))+w.dust
+}
+
+// addDust notes that tokens are counted at the present limit.
+func (w *twin) addDust() {
+	w.dust += 1e-6
+	if w.limit > 0 && w.limit < float64(rate.Inf) {
+		w.dust += 2e-9 * w.limit
+	}
 }
 
 // onEdge reports whether x/time/rate has n tokens, or just not, but for dust.
@@ -55,6 +63,7 @@ func FuzzSameAnswers(f *testing.F) {
 			limit:  limit, now: time.Unix(1e9, 0),
 		}
 		w.note("NewLimiter(%v, %d)", limit, burst)
+		w.addDust()
 		// The first call tells both when the refill begins.
 		w.ours.SetBurstAt(w.now, burst)
 		w.theirs.SetBurstAt(w.now, burst)
@@ -84,10 +93,7 @@ func (w *twin) step(t *testing.T, op byte, n int, wait byte) bool {
 	case 6:
 		w.setLimit(limits[int(wait)%len(limits)])
 	case 7:
-		b := bursts[n&7%len(bursts)]
-		w.note("%v SetBurst(%d)", w.now.UnixNano(), b)
-		w.ours.SetBurstAt(w.now, b)
-		w.theirs.SetBurstAt(w.now, b)
+		w.setBurst(bursts[n&7%len(bursts)])
 	}
 	return ok && w.tokens(t)
 }
@@ -100,6 +106,21 @@ func pause(wait byte) time.Duration {
 	return time.Duration(math.Pow10(int(wait)%11)) * time.Duration(1+wait%7)
 }
 
+// setBurst changes the burst. Rule: without a limit theirs is full a nanosecond later, and ours at
+// once. Rule: in debt a smaller burst cuts what ours has gathered for a reservation, but not theirs.
+func (w *twin) setBurst(burst int) {
+	if burst < w.ours.Burst() && w.theirs.TokensAt(w.now) < 0 {
+		return
+	}
+	w.note("%v SetBurst(%d)", w.now.UnixNano(), burst)
+	w.addDust()
+	w.ours.SetBurstAt(w.now, burst)
+	w.theirs.SetBurstAt(w.now, burst)
+	if w.limit == float64(rate.Inf) {
+		w.now = w.now.Add(time.Nanosecond)
+	}
+}
+
 // setLimit changes the limit. From and to Inf, time has to pass: x/time/rate has a full bucket after
 // any time without a limit, but not at once, and ours always.
 func (w *twin) setLimit(limit float64) {
@@ -108,8 +129,12 @@ func (w *twin) setLimit(limit float64) {
 	}
 	w.note("%v SetLimit(%v)", w.now.UnixNano(), limit)
 	w.limit = limit
+	w.addDust()
 	w.ours.SetLimitAt(w.now, rate.Limit(limit))
 	w.theirs.SetLimitAt(w.now, xrate.Limit(limit))
+	if limit == float64(rate.Inf) {
+		w.now = w.now.Add(time.Nanosecond)
+	}
 }
 
 func (w *twin) allow(t *testing.T, n int) bool {
@@ -149,7 +174,7 @@ func (w *twin) reserve(t *testing.T, n int) bool {
 	}
 	dust := 4 + math.Abs(float64(theirs))*1e-9
 	if w.limit > 0 {
-		dust += 2e-6 / w.limit * 1e9
+		dust += w.dust / w.limit * 1e9
 	}
 	if r.OK() != x.OK() || r.OK() && math.Abs(float64(ours-theirs)) > dust {
 		t.Fatalf("%sx/time/rate: %v, delay %v", w.script, x.OK(), theirs)

@@ -1,5 +1,5 @@
-// Package cli holds what the commands run, pipe and plan share with main: their standard streams, their exit statuses and
-// the signals that interrupt them.
+// Package cli holds what the commands run, pipe and plan share with main: their standard streams,
+// their exit statuses and the signals that interrupt them.
 package cli
 
 import "io"

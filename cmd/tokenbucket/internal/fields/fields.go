@@ -6,11 +6,13 @@ import (
 	"strings"
 )
 
-// Splitter cuts a line into fields. The zero Splitter cuts at blanks, and takes what is in [brackets] or in "quotes" for one field:
-// field 4 of an access log is its time and field 9 the user agent. With a separator every occurrence separates, as in cut -d.
+// Splitter cuts a line into fields. The zero Splitter cuts at blanks, and takes what is in
+// [brackets] or in "quotes" for one field: field 4 of an access log is its time and field 9 the
+// user agent. With a separator every occurrence separates, as in cut -d.
 type Splitter struct{ Sep string }
 
-// New returns the Splitter for the flag -sep: sep is the separator, in which \t is a tab, or empty for blanks.
+// New returns the Splitter for the flag -sep: sep is the separator, in which \t is a tab, or empty
+// for blanks.
 func New(sep string) Splitter { return Splitter{strings.ReplaceAll(sep, `\t`, "\t")} }
 
 // Nth returns the nth field of line, counted from 1, and whether there is one.
@@ -24,7 +26,8 @@ func (s Splitter) Nth(line []byte, n int) ([]byte, bool) {
 	}
 }
 
-// Cut returns the first field of line without its brackets or quotes, and what follows. A nil line has no fields.
+// Cut returns the first field of line without its brackets or quotes, and what follows. A nil line
+// has no fields.
 func (s Splitter) Cut(line []byte) (field, rest []byte, ok bool) {
 	if s.Sep != "" {
 		if line == nil {

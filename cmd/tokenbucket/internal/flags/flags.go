@@ -1,8 +1,8 @@
-// Package flags extends package flag by what the commands need: errors that say what was expected, values with a range, and
-// help with one flag a line.
+// Package flags extends package flag by what the commands need: errors that say what was expected,
+// values with a range, and help with one flag a line.
 //
-// Package flag names the flag and the value of a mistake; the values here add what was expected. Package pflag would add two
-// dashes for long names, and nothing else that these commands need.
+// Package flag names the flag and the value of a mistake; the values here add what was expected.
+// Package pflag would add two dashes for long names, and nothing else that these commands need.
 package flags
 
 import (
@@ -43,7 +43,8 @@ type Help struct {
 	Text     string // follows the flags
 }
 
-// Parse parses args. If they ask for help, Parse prints it to out and done is true. A mistake is a UsageError.
+// Parse parses args. If they ask for help, Parse prints it to out and done is true. A mistake is a
+// UsageError.
 func Parse(fs *flag.FlagSet, args []string, out io.Writer, h Help) (done bool, err error) {
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -55,8 +56,8 @@ func Parse(fs *flag.FlagSet, args []string, out io.Writer, h Help) (done bool, e
 	return false, nil
 }
 
-// ParseAnywhere is like Parse for a command whose flags may stand before and after its other arguments, which it returns. What follows
-// the argument -- is no flag.
+// ParseAnywhere is like Parse for a command whose flags may stand before and after its other
+// arguments, which it returns. What follows the argument -- is no flag.
 func ParseAnywhere(fs *flag.FlagSet, args []string, out io.Writer, h Help) (rest []string, done bool, err error) {
 	for {
 		if done, err := Parse(fs, args, out, h); done || err != nil {

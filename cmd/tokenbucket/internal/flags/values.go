@@ -61,7 +61,8 @@ func (v rateValue) Set(s string) error {
 	return err
 }
 
-// ParseRate is tokenbucket.ParseRate with an error that fits behind the names of the flag and of its value.
+// ParseRate is tokenbucket.ParseRate with an error that fits behind the names of the flag and of
+// its value.
 func ParseRate(s string) (tokenbucket.Rate, error) {
 	r, err := tokenbucket.ParseRate(s)
 	if err == nil {

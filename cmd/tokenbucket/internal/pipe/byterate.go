@@ -43,7 +43,8 @@ func parseSize(s string) (n *big.Rat, unit string, err error) {
 	return n.Mul(n, new(big.Rat).SetInt64(factor)), unit, nil
 }
 
-// byteRate is a rate that may be in bytes, as 64KiB/s. A rate without a unit is read by tokenbucket.ParseRate.
+// byteRate is a rate that may be in bytes, as 64KiB/s. A rate without a unit is read by
+// tokenbucket.ParseRate.
 type byteRate struct {
 	tokenbucket.Rate
 	text string // as given

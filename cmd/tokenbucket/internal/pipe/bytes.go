@@ -10,7 +10,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/terminal"
 )
 
-// pieceTime is how often a byteCopier writes while it has to wait: often enough to be even, and seldom enough to cost little.
+// pieceTime is how often a byteCopier writes while it has to wait: often enough to be even, and
+// seldom enough to cost little.
 const pieceTime = 20 * time.Millisecond
 
 // byteCopier copies bytes, a token each, without regard to lines. Make it with newByteCopier.
@@ -59,7 +60,7 @@ func (c *byteCopier) pass(ctx context.Context, p []byte) error {
 			return err
 		}
 		c.tokens.Add(int64(n))
-		c.counts.bytes.Add(int64(n))
+		c.bytes.Add(int64(n))
 		p = p[n:]
 	}
 	return nil

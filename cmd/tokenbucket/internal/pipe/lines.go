@@ -31,8 +31,8 @@ type lineCopier struct {
 	bucket *tokenbucket.Bucket
 	out    []byte // lines that have their tokens and have not been written
 
-	// line is held from the first byte of a line to its last, and while out is not empty. It is free while the copier waits for
-	// input between two lines, or for a token.
+	// line is held from the first byte of a line to its last, and while out is not empty. It is
+	// free while the copier waits for input between two lines, or for a token.
 	line sync.Mutex
 }
 
@@ -40,8 +40,8 @@ func newLineCopier(r io.Reader, s *terminal.Screen, b *tokenbucket.Bucket) *line
 	return &lineCopier{in: bufio.NewReaderSize(r, maxPiece), screen: s, bucket: b, out: make([]byte, 0, maxPiece)}
 }
 
-// copy copies until the end of the input, an error, or the end of ctx; only the first returns nil. The end of ctx does not cut a line in
-// two. Call copy once.
+// copy copies until the end of the input, an error, or the end of ctx; only the first returns nil.
+// The end of ctx does not cut a line in two. Call copy once.
 func (c *lineCopier) copy(ctx context.Context) error {
 	c.line.Lock()
 	defer c.line.Unlock()
@@ -68,8 +68,8 @@ func (c *lineCopier) copy(ctx context.Context) error {
 	}
 }
 
-// read returns the next line, or the first piece of a long one. Before it waits for input, it writes the lines that have their
-// tokens.
+// read returns the next line, or the first piece of a long one. Before it waits for input, it
+// writes the lines that have their tokens.
 func (c *lineCopier) read() ([]byte, error) {
 	if buffered, _ := c.in.Peek(c.in.Buffered()); bytes.IndexByte(buffered, '\n') >= 0 {
 		return c.in.ReadSlice('\n')

@@ -112,7 +112,8 @@ func newPipe(o options, s cli.Streams) *pipe {
 	return p
 }
 
-// finishTime is how long a pipe that is interrupted goes on to finish its line. A line may have no end.
+// finishTime is how long a pipe that is interrupted goes on to finish its line. A line may have no
+// end.
 const finishTime = 2 * time.Second
 
 func (p *pipe) main() (int, error) {

@@ -70,8 +70,9 @@ func TestBytesGoAtTheScheduledInstants(t *testing.T) {
 	})
 }
 
-// Bytes flow evenly at any rate, whatever they are: after the burst, every write comes within two pieceTimes of the last, or a byte's
-// time at a small rate, and as much is written as the limit allows.
+// Bytes flow evenly at any rate, whatever they are: after the burst, every write comes within two
+// pieceTimes of the last, or a byte's time at a small rate, and as much is written as the limit
+// allows.
 func TestBytesFlowEvenly(t *testing.T) {
 	for _, c := range []struct {
 		rate        string
@@ -119,7 +120,8 @@ func TestStoppedBytesEndAtOnce(t *testing.T) {
 	})
 }
 
-// Whatever the lines and however they arrive, all comes out, and every write is of whole lines, if they are not too long.
+// Whatever the lines and however they arrive, all comes out, and every write is of whole lines, if
+// they are not too long.
 func TestCopyLosesNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 40 {

@@ -7,11 +7,11 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// maxBins is how many intervals a chart has at most: one each two pixels or so.
+// maxBins is the largest number of intervals in a chart: one for about two pixels.
 const maxBins = 480
 
-// binWidths are the widths that an interval may have. Each is a multiple of the one before, so that two or more bins make one
-// of the next width, whatever the time at which the log began.
+// binWidths are the widths that an interval may have. Each is a multiple of the one before, so that
+// two or more bins make one of the next width, whenever the log begins.
 var binWidths = []time.Duration{
 	time.Millisecond, 2 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond,
 	200 * time.Millisecond, time.Second, 2 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 2 * time.Minute,
@@ -29,7 +29,8 @@ type bin struct {
 	lowest          float64 // level of the emptiest bucket
 }
 
-// chart collects requests in intervals, which become wider as the log goes on: in constant memory. Make it with newChart.
+// chart counts requests in intervals. The intervals become wider as the log goes on, so that memory
+// is constant. Make it with newChart.
 type chart struct {
 	limit    tokenbucket.Limit
 	perNs    float64 // tokens
@@ -45,10 +46,10 @@ func newChart(l tokenbucket.Limit) *chart {
 	return &chart{limit: l, perNs: l.Rate.TokensPerSecond() / 1e9, level: float64(l.Burst)}
 }
 
-// add counts a request, not before the last one, that left its bucket with so many tokens.
+// add counts a request, not before the last one. After it, its bucket has level tokens.
 //
-// The level of the emptiest of all buckets, without looking at them: all refill at the same rate, so the lowest level rises at
-// that rate, up to the burst; and only a request lowers a level.
+// The level of the emptiest bucket is found without a look at all buckets: all refill at the same
+// rate, so the lowest level rises at that rate up to the burst, and only a request lowers a level.
 func (c *chart) add(t int64, allowed bool, level float64) {
 	c.fraction = c.fraction || t%int64(time.Second) != 0
 	if c.bins == nil {
@@ -73,14 +74,14 @@ func (c *chart) add(t int64, allowed bool, level float64) {
 	b.lowest = min(b.lowest, c.level)
 }
 
-// refilled is the level at t, if nothing happens until then.
+// refilled returns the level at t if no request comes until then.
 func (c *chart) refilled(t int64) float64 {
 	return min(c.level+float64(t-c.last)*c.perNs, float64(c.limit.Burst))
 }
 
 func (c *chart) ns() int64 { return int64(binWidths[c.width]) }
 
-// widen goes on to the next width.
+// widen merges the bins into bins of the next width.
 func (c *chart) widen() {
 	narrow := c.ns()
 	c.width++
@@ -100,7 +101,8 @@ func (c *chart) widen() {
 	c.first, c.bins = first, wide
 }
 
-// finish widens the bins to what the log can tell: in one of whole seconds, a narrower bin would be a spike.
+// finish widens the bins to a second if the log has whole seconds: narrower bins would show spikes
+// that are not in the traffic.
 func (c *chart) finish() {
 	for !c.fraction && c.width < wholeSecond {
 		c.widen()

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// timeNames are the names under which loggers write the time, in the order in which they are looked for: slog and logrus, zap, others,
-// Elastic, and the variables of nginx.
+// timeNames are the names under which loggers write the time, in the order in which they are looked
+// for: slog and logrus, zap, others, Elastic, and the variables of nginx.
 var timeNames = []string{"time", "ts", "timestamp", "@timestamp", "time_iso8601", "time_local", "msec", "datetime", "date", "t"}
 
 // readJSON reads the request of a line that is a JSON object.

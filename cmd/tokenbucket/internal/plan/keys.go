@@ -7,8 +7,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/terminal"
 )
 
-// keyHash stands for a key, which may be long: 128 bits, of which two different keys share all with a chance of 2^-128. The seeds are random, so a
-// log cannot be made to have such keys.
+// keyHash stands for a key, which may be long: 128 bits, of which two different keys share all with
+// a chance of 2^-128. The seeds are random, so a log cannot be made to have such keys.
 type keyHash [2]uint64
 
 type hasher [2]maphash.Seed
@@ -43,8 +43,8 @@ func (k *followed) requests() int64 { return k.allowed + k.denied }
 // maxOthers is how many keys beyond -maxkeys have a bucket at once: about 20 MB of them.
 const maxOthers = 1 << 16
 
-// others are the buckets of the keys that are not followed, at most max at once. A full bucket can be dropped: a new one is the
-// same.
+// others are the buckets of the keys that are not followed, at most max at once. A full bucket can
+// be dropped: a new one is the same.
 type others struct {
 	limit   tokenbucket.Limit
 	clock   tokenbucket.Clock
@@ -66,8 +66,9 @@ func (o *others) bucket(h keyHash) *tokenbucket.Bucket {
 	return b
 }
 
-// sweep drops the full buckets and reports whether there were any. A sweep that has dropped less than half is not repeated until as many keys
-// have been refused, so that sweeps cost a constant time a request.
+// sweep drops the full buckets and reports whether there were any. A sweep that has dropped less
+// than half is not repeated until as many keys have been refused, so that sweeps cost a constant
+// time a request.
 func (o *others) sweep() bool {
 	if o.refused > 0 {
 		o.refused--

@@ -11,7 +11,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/fields"
 )
 
-// fieldRef names a field of a line: by its number, counted from 1, or in JSON by its name. The zero fieldRef names none.
+// fieldRef names a field of a line: by its number, counted from 1, or in JSON by its name. The zero
+// fieldRef names none.
 type fieldRef struct {
 	n    int
 	name string
@@ -31,15 +32,17 @@ func parseFieldRef(s string) (fieldRef, error) {
 	return fieldRef{name: s}, nil
 }
 
-// request is what a line says: the time in ns since 1970, the zone in which it is written, and the key.
+// request is what a line says: the time in ns since 1970, the zone in which it is written, and the
+// key.
 type request struct {
 	ns   int64
 	zone *time.Location
 	key  []byte // valid until the next line is read
 }
 
-// lineReader reads requests from the lines of a log. If time is not set it looks for it: in the first line for a time of any format in any field; in the others for
-// this format only, so that nothing else is taken for a time.
+// lineReader reads requests from the lines of a log. If time is not set it looks for it: in the
+// first line for a time of any format in any field; in the others for this format only, so that
+// nothing else is taken for a time.
 type lineReader struct {
 	split     fields.Splitter
 	time, key fieldRef
@@ -107,8 +110,8 @@ func value(field []byte) []byte {
 	return field
 }
 
-// join returns field and the one or two that follow it, if they are a date, a time of day and perhaps a zone. Blanks separate
-// fields, and such a time.
+// join returns field and the one or two that follow it, if they are a date, a time of day and
+// perhaps a zone. Blanks separate fields, and such a time.
 func (r *lineReader) join(field, next []byte) []byte {
 	if len(field) != len("2006-01-02") || (field[4] != '-' && field[4] != '/') || field[4] != field[7] {
 		return field

@@ -147,7 +147,8 @@ func mostAtOnce(times []int64) (most uint64) {
 	return most
 }
 
-// checkByLibrary replays with what is said to be the smallest burst and rate, and with a little less.
+// checkByLibrary replays with what is said to be the smallest burst and rate, and with a little
+// less.
 func checkByLibrary(t *testing.T, l tokenbucket.Limit, times []int64, burst int, steep steepest) {
 	t.Helper()
 	denied := func(l tokenbucket.Limit) int64 {
@@ -224,13 +225,15 @@ func TestLongestWait(t *testing.T) {
 func TestByHand(t *testing.T) {
 	l, s := limitOf(t, "1/s", 2)
 	const sec = 1e9
-	// Of the four at 0 two are denied; at 1 there is a token, at 1.5 there is not, at 10 all is full again.
+	// Of the four at 0 two are denied; at 1 there is a token, at 1.5 there is not, at 10 all is
+	// full again.
 	r := replayed(l, s, []int64{0, 0, 0, 0, 1 * sec, 1.5 * sec, 10 * sec})
 	k := r.only()
 	if k.allowed != 4 || k.denied != 3 {
 		t.Errorf("%d allowed and %d denied, want 4 and 3", k.allowed, k.denied)
 	}
-	// If they wait they get their tokens at 0, 0, 1, 2, 3, 4: the one that comes at 1.5 waits 2.5 s.
+	// If they wait they get their tokens at 0, 0, 1, 2, 3, 4: the one that comes at 1.5 waits 2.5
+	// s.
 	if w := k.demand.wait(s); w != 2500*time.Millisecond {
 		t.Errorf("the longest wait is %v, want 2.5s", w)
 	}
@@ -241,7 +244,8 @@ func TestByHand(t *testing.T) {
 	if r.steepest.rate() != tokenbucket.Inf() || r.steepest.atOnce != 4 {
 		t.Errorf("the rate needed is %v for %d at once, want inf for 4", r.steepest.rate(), r.steepest.atOnce)
 	}
-	// With burst 2: the third, 0.5 s after the first, needs 1 token in that time. So does the fourth in 1 s: 2 tokens.
+	// With burst 2: the third, 0.5 s after the first, needs 1 token in that time. So does the
+	// fourth in 1 s: 2 tokens.
 	r = replayed(l, s, []int64{0, 0.25 * sec, 0.5 * sec, 1 * sec, 20 * sec})
 	if r.steepest.rate() != tokenbucket.PerSecond(2) {
 		t.Errorf("the rate needed is %v, want 2/s", r.steepest.rate())

@@ -173,7 +173,7 @@ func (p *plan) readFile(name string) error {
 		line, err := br.ReadSlice('\n')
 		size := len(line)
 		if err == bufio.ErrBufferFull {
-			line = bytes.Clone(line) // of a longer line only the beginning is read
+			line = bytes.Clone(line) // only the beginning of a longer line is read
 		}
 		for err == bufio.ErrBufferFull {
 			var more []byte

@@ -10,12 +10,12 @@ type event struct {
 
 func (e event) before(f event) bool { return e.t < f.t || e.t == f.t && e.seq < f.seq }
 
-// reorderAhead is how many lines late a line may be. Servers write a line when a request ends, and some write the time at which it
-// began, so lines are out of order by seconds.
+// reorderAhead is how many lines late a line may be. Servers write a line when a request ends, and
+// some write the time at which it began, so lines are out of order by seconds.
 const reorderAhead = 1 << 16
 
-// reorder sorts events in constant memory: it is a heap of the latest ones. The zero reorder is empty. It does not use
-// container/heap, which allocates for each event.
+// reorder sorts events in constant memory: it is a heap of the latest ones. The zero reorder is
+// empty. It does not use container/heap, which allocates for each event.
 type reorder struct {
 	heap  []event
 	ahead int // how many it holds; 0 is reorderAhead

@@ -7,7 +7,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// virtualClock is a clock that stands at the instant of the replay. Buckets may read it from goroutines of their own.
+// virtualClock is a clock that stands at the instant of the replay. Buckets may read it from
+// goroutines of their own.
 type virtualClock struct{ ns atomic.Int64 }
 
 func (v *virtualClock) Now() time.Time { return time.Unix(0, v.ns.Load()) }
@@ -15,9 +16,11 @@ func (v *virtualClock) Now() time.Time { return time.Unix(0, v.ns.Load()) }
 // After returns a channel on which nothing comes: nobody waits in a replay.
 func (v *virtualClock) After(time.Duration) <-chan time.Time { return nil }
 
-// replay sends requests through buckets of the library and collects what is reported. Make it with newReplay.
+// replay sends requests through buckets of the library and collects what is reported. Make it with
+// newReplay.
 //
-// Its memory is bounded: the events that are being sorted, a record for each of at most maxKeys keys, and the buckets of others.
+// Its memory is bounded: the events that are being sorted, a record for each of at most maxKeys
+// keys, and the buckets of others.
 type replay struct {
 	limit   tokenbucket.Limit
 	scale   scale
@@ -46,7 +49,9 @@ type replay struct {
 }
 
 func newReplay(l tokenbucket.Limit, s scale, maxKeys int) *replay {
-	return &replay{limit: l, scale: s, hash: newHasher(), maxKeys: maxKeys, keys: map[keyHash]*followed{}, steepest: newSteepest()}
+	r := &replay{limit: l, scale: s, hash: newHasher(), maxKeys: maxKeys, keys: map[keyHash]*followed{}, steepest: newSteepest()}
+	r.others = others{limit: l, clock: &r.clock, max: maxOthers, buckets: map[keyHash]*tokenbucket.Bucket{}}
+	return r
 }
 
 // add takes a request.
@@ -101,7 +106,6 @@ func (r *replay) decide(e event) {
 		r.first = e.t
 		r.clock.ns.Store(e.t)
 		r.buckets = tokenbucket.NewKeyed[keyHash](r.limit.Rate, r.limit.Burst, tokenbucket.WithClock(&r.clock))
-		r.others = others{limit: r.limit, clock: &r.clock, max: maxOthers, buckets: map[keyHash]*tokenbucket.Bucket{}}
 	}
 	r.last = e.t
 	r.clock.ns.Store(e.t)

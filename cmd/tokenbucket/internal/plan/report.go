@@ -93,7 +93,7 @@ func (p *plan) reportInput(b *bytes.Buffer) {
 	fmt.Fprint(b, "\n\n")
 }
 
-// summary is what the replay has found over all keys.
+// summary is the result of the replay over all keys.
 type summary struct {
 	allowed, denied int64
 	worst           *followed // the one that needs the most
@@ -157,8 +157,8 @@ func showWait(d time.Duration) string {
 	return d.Round(time.Millisecond).String()
 }
 
-// showSlope prints a rate that can be given to -rate: in few digits, and where these are not exact rounded up, beside what
-// it is exactly.
+// showSlope formats the smallest rate as -rate accepts it: in few digits, rounded up if need be,
+// with the exact rate beside it.
 func showSlope(s steepest) string {
 	switch exact := s.rate(); {
 	case s.ns == 0:
@@ -177,7 +177,8 @@ func showSlope(s steepest) string {
 	}
 }
 
-// roundUp returns a decimal of four digits, at least s, per second, minute or hour: the first of them of which it is 1 or more.
+// roundUp returns s as a decimal of four digits, rounded up, per second, minute or hour: the first
+// of these units in which it is 1 or more.
 func roundUp(s slope) (text string, rounded bool) {
 	units := []struct {
 		name string

@@ -9,7 +9,8 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// jsonReport is the report of -json. Times are RFC 3339, durations are in seconds, rates are text that -rate accepts.
+// jsonReport is the report of -json. Times are RFC 3339, durations are in seconds, rates are text
+// that -rate accepts.
 type jsonReport struct {
 	Rate    string `json:"rate"`
 	Burst   int    `json:"burst"`
@@ -35,7 +36,7 @@ type jsonFigures struct {
 // jsonRate is the smallest rate that denies nothing.
 type jsonRate struct {
 	Rate       string `json:"rate"`                  // "inf" if no rate is enough, "0" if the burst is
-	Exact      string `json:"exact,omitempty"`       // if Rate is rounded up
+	Exact      string `json:"exact,omitempty"`       // if Rate was rounded
 	LowerBound bool   `json:"lower_bound,omitempty"` // the smallest rate is at least this
 }
 

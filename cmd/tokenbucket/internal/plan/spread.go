@@ -5,10 +5,12 @@ import "time"
 // maxSpread is how many events of one second are kept to be spread.
 const maxSpread = 1 << 17
 
-// spreader spreads the events of each second evenly within it, in their order: the i-th of n comes i/n seconds after its begin. A log
-// that has its times in whole seconds seems to have all requests of a second at one instant. The zero spreader is ready to use.
+// spreader spreads the events of each second evenly within it, in their order: the i-th of n comes
+// i/n seconds after its begin. A log that has its times in whole seconds seems to have all requests
+// of a second at one instant. The zero spreader is ready to use.
 //
-// Of a second with more than maxSpread events, each maxSpread events share half of what is left of it.
+// Of a second with more than maxSpread events, each maxSpread events share half of what is left of
+// it.
 type spreader struct {
 	events []event // of one second
 	begin  int64   // ns, where the next of them may be put

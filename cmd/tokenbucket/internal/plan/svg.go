@@ -12,8 +12,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/cmd/tokenbucket/internal/terminal"
 )
 
-// svgStyle is for light and for dark: a picture that is opened on its own follows what the reader has set. Colors are written
-// out, for not every renderer knows variables. Blue and orange are told apart by who sees few colors; denials are hatched.
+// svgStyle has a light and a dark theme: a picture that is opened by itself follows the reader's
+// setting. Colors are written out, because not every renderer supports variables. Color-blind
+// readers can distinguish blue from orange, and denials are hatched.
 const svgStyle = `
 svg { background: #fff; font: 13px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
 .page { fill: #fff } text { fill: #24292f } .title { font-size: 17px; font-weight: 600 } .soft { fill: #57606a }
@@ -37,7 +38,7 @@ const (
 	svgLeft, svgRight   = 76, 936 // of both plots
 )
 
-// plot is where a curve is drawn: from 0 at bottom to most at top.
+// plot is a part of the picture for curves whose values lie between 0 at bottom and most at top.
 type plot struct {
 	top, bottom float64
 	most        float64
@@ -46,12 +47,12 @@ type plot struct {
 
 func (p plot) y(v float64) float64 { return p.bottom - min(v/p.most, 1)*(p.bottom-p.top) }
 
-// x is where the bin i begins, or where the last one ends.
+// x returns the left edge of bin i, or the right edge of bin i-1.
 func (p plot) x(i int) float64 {
 	return svgLeft + float64(i)/float64(len(p.c.bins))*(svgRight-svgLeft)
 }
 
-// drawing is a picture in the making.
+// drawing is a picture that is being written.
 type drawing struct {
 	bytes.Buffer
 	chart  *chart
@@ -59,7 +60,7 @@ type drawing struct {
 	single bool // one bucket, not one for each key
 }
 
-// draw writes the picture of the replay to the file of -svg.
+// draw writes a picture of the replay to the file of -svg.
 func (p *plan) draw() error {
 	c := p.replay.chart
 	c.finish()
@@ -79,7 +80,7 @@ func (p *plan) draw() error {
 	return os.WriteFile(p.svg, d.Bytes(), 0o666)
 }
 
-// plainText makes a name of a file fit for XML, which has no place for some characters.
+// plainText replaces the characters that XML cannot have.
 func plainText(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0xfffe || c == 0xffff {
@@ -110,7 +111,7 @@ func (d *drawing) text(x, y float64, class, anchor, text string) {
 	fmt.Fprintf(d, `<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`+"\n", x, y, class, anchor, html.EscapeString(text))
 }
 
-// demand draws the upper plot: grants, on them denials, and around both the demand.
+// demand draws the upper plot: grants, denials stacked on them, and the demand as their outline.
 func (d *drawing) demand(p plot) {
 	unit, perBin := d.rateUnit()
 	var most float64
@@ -177,12 +178,12 @@ func (d *drawing) legend(y float64, entries []legendEntry) {
 	}
 }
 
-// area is the path between two step curves.
+// area returns the path between two step curves.
 func (p plot) area(low, high func(i int) float64) string {
 	return "M" + p.steps(high, true) + "L" + p.steps(low, false) + "Z"
 }
 
-// steps is the path of a step curve, without its first letter, from left to right or back.
+// steps returns the path of a step curve, without its first letter, from left to right or back.
 func (p plot) steps(f func(i int) float64, forward bool) string {
 	var b strings.Builder
 	n := len(p.c.bins)
@@ -221,7 +222,8 @@ func (d *drawing) axes(p plot, ticks []float64) {
 	}
 }
 
-// rateUnit returns the unit in which the busiest interval has 1 or more requests, and what one request in a bin is in that.
+// rateUnit returns the unit in which the busiest interval has 1 or more requests, and the rate in
+// this unit of one request in a bin.
 func (d *drawing) rateUnit() (unit string, perBin float64) {
 	var most int64
 	for _, b := range d.chart.bins {

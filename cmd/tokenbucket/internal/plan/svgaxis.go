@@ -31,7 +31,7 @@ func niceTicks(most float64, n int) []float64 {
 	}
 }
 
-// trimFloat prints a tick without the dust of its arithmetic.
+// trimFloat formats a tick without its rounding error.
 func trimFloat(v float64) string {
 	s := strconv.FormatFloat(v, 'g', 6, 64)
 	if strings.Contains(s, "e") {
@@ -40,7 +40,7 @@ func trimFloat(v float64) string {
 	return s
 }
 
-// timeStep is a distance of ticks on the axis of time, and how its ticks are printed.
+// timeStep is a distance between ticks on the time axis, and the layout of their labels.
 type timeStep struct {
 	d      time.Duration
 	layout string
@@ -60,7 +60,7 @@ var timeSteps = []timeStep{
 	{3650 * day, "2006-01-02"}, {18250 * day, "2006-01-02"},
 }
 
-// times draws the axis of time below both plots.
+// times draws the time axis below both plots.
 func (d *drawing) times(p plot) {
 	c := d.chart
 	begin, span := c.first*c.ns(), int64(len(c.bins))*c.ns()
@@ -84,7 +84,7 @@ func (d *drawing) times(p plot) {
 		from.Format("-07:00")))
 }
 
-// shortWidth prints the width of a bin.
+// shortWidth formats the width of a bin.
 func shortWidth(ns int64) string {
 	d := time.Duration(ns)
 	switch {

@@ -23,8 +23,9 @@ const (
 // layoutCLF is the time of the common and the combined log format, which stands in brackets.
 const layoutCLF = "02/Jan/2006:15:04:05 -0700"
 
-// The bounds between the units of an epoch time, which also bound what is taken for one where no field is named: 1973 to 5138 in
-// each unit. Other numbers of a log, as a status or a size, are seldom among them.
+// The bounds between the units of an epoch time, which also bound what is taken for one where no
+// field is named: 1973 to 5138 in each unit. Other numbers of a log, as a status or a size, are
+// seldom among them.
 const (
 	minSeconds = 1e8
 	minMillis  = 1e11
@@ -38,13 +39,14 @@ const mostShown = 60
 // clip returns the first most bytes of text, for a message.
 func clip(text []byte, most int) string {
 	if len(text) > most {
-		return strings.ToValidUTF8(string(text[:most]), "") + "..." // without the part of a character that was cut
+		// The cut may have left a part of a character.
+		return strings.ToValidUTF8(string(text[:most]), "") + "..."
 	}
 	return string(text)
 }
 
-// parseTime reads text as a time, in the wanted format unless that is anyFormat. A time without a zone is UTC. The first bytes
-// decide which format is tried, because time.Parse is slow to fail.
+// parseTime reads text as a time, in the wanted format unless that is anyFormat. A time without a
+// zone is UTC. The first bytes decide which format is tried, because time.Parse is slow to fail.
 func parseTime(text []byte, want timeFormat) (t time.Time, format timeFormat, ok bool) {
 	text = fields.Unwrap(text)
 	format = guessFormat(text)
@@ -88,7 +90,8 @@ func guessFormat(text []byte) timeFormat {
 	return formatEpoch
 }
 
-// parseLayouts reads a time in the layout, which may be followed by a fraction, with a point or a comma, and by a zone.
+// parseLayouts reads a time in the layout, which may be followed by a fraction, with a point or a
+// comma, and by a zone.
 func parseLayouts(s, layout string) (time.Time, bool) {
 	zones := []string{"Z07:00", "", "Z0700", " Z0700", " Z07:00", " UTC"}
 	if len(s) == len(layout) {
@@ -102,8 +105,9 @@ func parseLayouts(s, layout string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// parseEpoch reads a number of seconds since 1970 with decimals or without, or of milliseconds, microseconds or nanoseconds, which are
-// told by their size. Decimals beyond a nanosecond are dropped.
+// parseEpoch reads a number of seconds since 1970 with decimals or without, or of milliseconds,
+// microseconds or nanoseconds, which are told by their size. Decimals beyond a nanosecond are
+// dropped.
 func parseEpoch(s string) (time.Time, bool) {
 	whole, decimals, _ := strings.Cut(s, ".")
 	n, ok := digits(whole, 19)
@@ -149,7 +153,8 @@ func allDigits(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' }) < 0
 }
 
-// nanoseconds returns t as ns since 1970. It refuses times for which an int64 of ns has no room; no bucket counts further.
+// nanoseconds returns t as ns since 1970. It refuses times for which an int64 of ns has no room; no
+// bucket counts further.
 func nanoseconds(t time.Time) (int64, error) {
 	if y := t.Year(); t.Unix() < 0 || y > 2261 {
 		return 0, fmt.Errorf("the year is %d, want 1970 to 2261", y)

@@ -9,8 +9,9 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// Meter measures an achieved rate over the last 50 samples. At one sample a redraw these are 10 s, so a burst at the beginning
-// does not show for long. The zero Meter is ready to use. It must not be used by several goroutines at once.
+// Meter measures an achieved rate over the last 50 samples. At one sample a redraw these are 10 s,
+// so a burst at the beginning does not show for long. The zero Meter is ready to use. It must not
+// be used by several goroutines at once.
 type Meter struct {
 	ring [50]sample
 	n    int // samples taken

@@ -2,7 +2,8 @@ package run
 
 import "time"
 
-// agenda is a heap of values by their time, the earliest first, for package container/heap. The zero agenda is empty.
+// agenda is a heap of values by their time, the earliest first, for package container/heap. The
+// zero agenda is empty.
 type agenda[T any] []entry[T]
 
 type entry[T any] struct {

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// outputDelay is how long to wait for the rest of a job's output after its first process has ended. A process that it left in
-	// the background may keep the pipe open, and must not occupy a slot.
+	// outputDelay is how long to wait for the rest of a job's output after its first process has
+	// ended. A process that it left in the background may keep the pipe open, and must not occupy a
+	// slot.
 	outputDelay = 2 * time.Second
 
 	// killDelay is how long a job may take to end after SIGTERM, before it is killed.
@@ -46,8 +47,9 @@ func newRunner(command template, timeout time.Duration, retries int, o *output) 
 	}
 }
 
-// attempt runs j once. After its last attempt the job is printed while it still has its slot, so that a slow reader of the output slows
-// down the jobs; otherwise their output would pile up. The output of earlier attempts is dropped. An error means notStarted.
+// attempt runs j once. After its last attempt the job is printed while it still has its slot, so
+// that a slow reader of the output slows down the jobs; otherwise their output would pile up. The
+// output of earlier attempts is dropped. An error means notStarted.
 func (r *runner) attempt(j *job) (outcome, error) {
 	f := &finished{job: j}
 	res, err := r.execute(r.command.fill(j.item), f)
@@ -78,10 +80,11 @@ func (r *runner) finish(f *finished) {
 	r.output.end(f)
 }
 
-// execute runs args and waits until they end, by themselves, by the timeout or by terminateAll. It returns an error only if the
-// system has no room for another process now.
+// execute runs args and waits until they end, by themselves, by the timeout or by terminateAll. It
+// returns an error only if the system has no room for another process now.
 func (r *runner) execute(args []string, f *finished) (res result, err error) {
-	cmd := exec.Command(args[0], args[1:]...) // standard input is /dev/null: this program's may be the list
+	// Without Stdin, standard input is /dev/null: that of this program may be the list.
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = &f.out, &f.err
 	cmd.WaitDelay = outputDelay
 	ownSession(cmd)

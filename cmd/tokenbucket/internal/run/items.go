@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// maxItem is the longest item, in bytes. Linux accepts arguments of up to 128 KiB, other systems shorter ones.
+// maxItem is the longest item, in bytes. Linux accepts arguments of up to 128 KiB, other systems
+// shorter ones.
 const maxItem = 1 << 20
 
 // job is an item and the result of its attempts so far. It belongs to one goroutine at a time.
@@ -46,7 +47,8 @@ func newItemReader(r io.Reader, nul bool) *itemReader {
 	return &itemReader{scan: scan, nul: nul}
 }
 
-// next returns the next item and its number, or io.EOF. An empty line is no item; with NUL an empty item is one.
+// next returns the next item and its number, or io.EOF. An empty line is no item; with NUL an empty
+// item is one.
 func (r *itemReader) next() (seq int, item string, err error) {
 	for r.scan.Scan() {
 		if item := r.scan.Text(); item != "" || r.nul {

@@ -13,12 +13,14 @@ import (
 // joblogHeader is the first line of a job log. It tells a job log from other files.
 const joblogHeader = "seq\tstart\tseconds\texit\tattempts\titem\n"
 
-// joblog is a file with a line for each finished job. Each line is one write, made after the job's output is out, so that a kill at any
-// instant leaves whole lines and at most one torn line at the end. Make it with openJoblog; a nil joblog logs nothing.
+// joblog is a file with a line for each finished job. Each line is one write, made after the job's
+// output is out, so that a kill at any instant leaves whole lines and at most one torn line at the
+// end. Make it with openJoblog; a nil joblog logs nothing.
 type joblog struct{ f *os.File }
 
-// openJoblog opens the log at path for appending and locks it. With resume it returns the log's record so far; without, the
-// log must be new or empty, so that the record of another run is not lost.
+// openJoblog opens the log at path for appending and locks it. With resume it returns the log's
+// record so far; without, the log must be new or empty, so that the record of another run is not
+// lost.
 func openJoblog(path string, resume bool) (l *joblog, past record, err error) {
 	// Opening a device or a named pipe may have effects, or block.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -86,7 +88,8 @@ func (l *joblog) close() error {
 	return l.f.Close()
 }
 
-// jobline returns the line of j. An item that could be misread is quoted; others are written as they are, with their tabs.
+// jobline returns the line of j. An item that could be misread is quoted; others are written as
+// they are, with their tabs.
 func jobline(j *job) string {
 	item := j.item
 	if strings.HasPrefix(item, `"`) || strings.ContainsAny(item, "\n\r\x00") {

@@ -30,8 +30,9 @@ func TestJoblineIsReadBack(t *testing.T) {
 	}
 }
 
-// A kill in the middle of a write leaves any beginning of the log. From each of them a resumed run has to know the jobs of the
-// whole lines and nothing else, and what it adds must be whole lines again.
+// A kill in the middle of a write leaves any beginning of the log. From each of them a resumed run
+// has to know the jobs of the whole lines and nothing else, and what it adds must be whole lines
+// again.
 func TestJoblogTornAnywhere(t *testing.T) {
 	whole := joblogHeader
 	for i, item := range oddItems {

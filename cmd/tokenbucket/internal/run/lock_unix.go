@@ -10,11 +10,13 @@ import (
 	"syscall"
 )
 
-// lock locks f for this process, or returns an error that names the process that holds it. The lock goes when f is closed or the process ends,
-// however it ends, and jobs do not inherit it. A record lock (fcntl) is used because it knows its holder; flock does not.
+// lock locks f for this process, or returns an error that names the process that holds it. The lock
+// goes when f is closed or the process ends, however it ends, and jobs do not inherit it. A record
+// lock (fcntl) is used because it knows its holder; flock does not.
 func lock(f *os.File) error {
 	for {
-		l := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart} // with length 0: the whole file
+		// A lock of length 0 is on the whole file.
+		l := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
 		err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &l)
 		switch {
 		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES):
@@ -32,6 +34,7 @@ func lock(f *os.File) error {
 		case err == nil && l.Pid > 0:
 			return fmt.Errorf("it is in use by process %d", l.Pid)
 		}
-		return errors.New("it is in use by another process") // on another machine, or in another PID namespace
+		// The holder is on another machine or in another PID namespace.
+		return errors.New("it is in use by another process")
 	}
 }

@@ -12,7 +12,7 @@ import (
 type output struct {
 	screen *terminal.Screen
 	log    *joblog
-	ahead  int    // with -ordered, how many jobs may be started from the oldest unprinted on; 0 prints jobs as they end
+	ahead  int    // with -ordered, how far jobs may be ahead of next; 0 prints jobs as they end
 	quiet  bool   // no notes about failed jobs
 	halt   func() // called once, after the first error
 
@@ -118,8 +118,8 @@ func (o *output) printReady() {
 	}
 }
 
-// print prints f and then logs it: a job in the log is not run again, so its output must be out. A job whose output could not be
-// kept is neither printed nor logged.
+// print prints f and then logs it: a job in the log is not run again, so its output must be out. A
+// job whose output could not be kept is neither printed nor logged.
 func (o *output) print(f *finished) {
 	defer f.out.close()
 	defer f.err.close()

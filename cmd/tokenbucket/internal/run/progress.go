@@ -48,8 +48,8 @@ const (
 	atLeast = ">="
 )
 
-// left returns how many jobs have not been started. Until a file is read to its end, this is an estimate by the bytes read so
-// far. Of a pipe only the items read so far are known.
+// left returns how many jobs have not been started. Until a file is read to its end, this is an
+// estimate by the bytes read so far. Of a pipe only the items read so far are known.
 func (r *run) left() (n int64, mark string) {
 	c := &r.sched.count
 	n = c.waiting.Load()

@@ -15,7 +15,7 @@ import (
 // record is what a job log says of the runs so far.
 type record struct {
 	succeeded map[string]int // how many times each item has succeeded
-	size      int64          // of the header and the whole lines; a torn line at the end is not in it
+	size      int64          // of the header and the whole lines, without a torn line at the end
 	strange   terminal.Notes // lines that were not understood
 }
 
@@ -60,8 +60,8 @@ func readJoblog(r io.Reader) (record, error) {
 	}
 }
 
-// readBounded reads to the next newline. It returns at most the first most bytes of the line, and how many there are in all. A line
-// without a newline is io.EOF.
+// readBounded reads to the next newline. It returns at most the first most bytes of the line, and
+// how many there are in all. A line without a newline is io.EOF.
 func readBounded(br *bufio.Reader, most int) (line []byte, size int64, err error) {
 	for {
 		piece, err := br.ReadSlice('\n')

@@ -11,10 +11,12 @@ const (
 	// maxBackoff bounds the pause before an attempt, unless -backoff is longer.
 	maxBackoff = time.Minute
 
-	// shortagePause is how long to wait when no process can be started and none is running that could end.
+	// shortagePause is how long to wait when no process can be started and none is running that
+	// could end.
 	shortagePause = time.Second
 
-	// maxShortages is how many attempts in a row may fail to start, with none running, before the run gives up.
+	// maxShortages is how many attempts in a row may fail to start, with none running, before the
+	// run gives up.
 	maxShortages = 10
 )
 
@@ -44,9 +46,9 @@ func (s *scheduler) end(e attemptEnd) {
 	}
 }
 
-// takeBack undoes the start of an attempt that did not come about: its token is refunded and its slot withheld until another
-// attempt has ended. If none is running, nothing
-// starts for a while; after too many such pauses the run stops.
+// takeBack undoes the start of an attempt that did not come about: its token is refunded and its
+// slot withheld until another attempt has ended. If none is running, nothing starts for a while;
+// after too many such pauses the run stops.
 func (s *scheduler) takeBack(e attemptEnd) {
 	s.limit.Refund(e.key, 1)
 	s.count.started.Add(-1)
@@ -69,8 +71,9 @@ func (s *scheduler) takeBack(e attemptEnd) {
 	}
 }
 
-// backoffAfter returns the pause after the given number of attempts: base, doubled for each attempt but the first, up to a minute or to
-// base if that is longer. A random part of up to a half is taken off, so that jobs that failed together do not return together.
+// backoffAfter returns the pause after the given number of attempts: base, doubled for each attempt
+// but the first, up to a minute or to base if that is longer. A random part of up to a half is
+// taken off, so that jobs that failed together do not return together.
 func backoffAfter(base time.Duration, attempts int) time.Duration {
 	most := max(maxBackoff, base)
 	d := base

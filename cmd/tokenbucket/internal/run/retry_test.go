@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// With room for two processes and eight slots, two run at a time; the others are not failed, and start in order, within the rate.
+// With room for two processes and eight slots, two run at a time; the others are not failed, and
+// start in order, within the rate.
 func TestWaitsForRoomForAProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRun("10/s", 1, 8, nil, "1", "2", "3", "4", "5", "6")
@@ -28,6 +29,43 @@ func TestWaitsForRoomForAProcess(t *testing.T) {
 		}
 		if !slices.IsSortedFunc(f.starts, func(a, b start) int { return int(a.item[0]) - int(b.item[0]) }) || f.starts[5].at > ms(3000) {
 			t.Errorf("starts are %v, want them in order, the last within 3 s", f.starts)
+		}
+	})
+}
+
+// The token of a start that did not come about is there for the next one.
+func TestRefundsTheTokenOfAFailedStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRun("1/h", 2, 2, nil, "1", "2")
+		f.takes["1"], f.takes["2"], f.room = ms(100), ms(100), 1
+		f.run()
+		if len(f.starts) != 2 || f.starts[1].at != ms(100) { // in either order: both try at 0
+			t.Errorf("starts are %v, want the second at 100ms", f.starts)
+		}
+	})
+}
+
+// After a pause without room, no tokens have piled up: the starts of a key keep its limit.
+func TestPauseWithoutRoomSavesNoTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRun("2/s", 1, 8, firstLetter, "a1", "b1", "a2", "b2", "a3", "b3")
+		f.room = -1
+		time.AfterFunc(ms(2500), func() {
+			f.mu.Lock()
+			f.room = 0
+			f.mu.Unlock()
+		})
+		f.run()
+		last := map[string]time.Duration{"a": -ms(500), "b": -ms(500)}
+		for _, s := range f.starts {
+			if key := firstLetter(s.item); s.at-last[key] < ms(500) {
+				t.Errorf("%s starts %v after the one before, want 500ms or more: %v", s.item, s.at-last[key], f.starts)
+			} else {
+				last[key] = s.at
+			}
+		}
+		if f.count.done.Load() != 6 {
+			t.Errorf("%d done, want 6", f.count.done.Load())
 		}
 	})
 }

@@ -107,7 +107,8 @@ func (r *run) main() (int, error) {
 	return r.status(signals > 0)
 }
 
-// obey handles the signals that interrupt the run until done is closed, and returns how many there were.
+// obey handles the signals that interrupt the run until done is closed, and returns how many there
+// were.
 func (r *run) obey(interrupted <-chan os.Signal, done <-chan struct{}) (n int) {
 	for {
 		select {

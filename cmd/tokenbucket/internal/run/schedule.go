@@ -9,11 +9,13 @@ import (
 	"github.com/go-tokenbucket/tokenbucket"
 )
 
-// scheduler decides when each job starts. It belongs to the goroutine that calls run, which starts another one for each attempt.
+// scheduler decides when each job starts. It belongs to the goroutine that calls run, which starts
+// another one for each attempt.
 //
-// A job starts when it has a slot and a token of its key. A key that has to wait holds a reservation, and no slot. If there is
-// no slot when the reservation is due, its token is refunded: tokens kept for later would all be used at once when slots become
-// free. So the starts of a key never exceed its limit, and with free slots they are exactly at the limit's instants.
+// A job starts when it has a slot and a token of its key. A key that has to wait holds a
+// reservation, and no slot. If there is no slot when the reservation is due, its token is refunded:
+// tokens kept for later would all be used at once when slots become free. So the starts of a key
+// never exceed its limit, and with free slots they are exactly at the limit's instants.
 type scheduler struct {
 	limit   *tokenbucket.Keyed[string]
 	free    int           // slots
@@ -23,9 +25,9 @@ type scheduler struct {
 	items   <-chan *job   // closed at the end of the input
 	stop    <-chan struct{}
 
-	attempt     func(*job) (outcome, error) // runs the job in a goroutine of its own, and prints it after its last attempt
-	giveUp      func(*job)                  // prints a failed job that will have no further attempt
-	mayStart    func(seq int) bool          // reports whether the job may start before another attempt ends
+	attempt     func(*job) (outcome, error) // runs the job, and prints it after its last attempt
+	giveUp      func(*job)                  // prints a failed job that will not be tried again
+	mayStart    func(seq int) bool          // reports whether the job may start yet
 	cannotStart func(error)                 // stops the run: no process can be started
 
 	queues    map[string]*keyQueue // by key; those with jobs that could start now
@@ -36,13 +38,14 @@ type scheduler struct {
 	ended     chan attemptEnd
 	stopping  bool
 
-	withheld  int       // slots not used because the system was short of something, until an attempt ends
+	withheld  int       // slots not used until an attempt ends, because of a shortage
 	shortages int       // pauses in a row because no process could be started
 	resume    time.Time // the end of such a pause
 	count     tally
 }
 
-// keyQueue has the jobs of one key, in order. While it has any it is in queues, and in one of needToken, reserved and held.
+// keyQueue has the jobs of one key, in order. While it has any it is in queues, and in one of
+// needToken, reserved and held.
 type keyQueue struct {
 	key  string
 	jobs []*job
@@ -166,38 +169,42 @@ func (s *scheduler) abandon(j *job) {
 	}
 }
 
-// dispatch starts the jobs that can start now. It returns the next instant at which there is something to do, if known.
+// dispatch starts the jobs that can start now. It returns the next instant at which there is
+// something to do, if known.
 func (s *scheduler) dispatch() (wake time.Time, ok bool) {
 	now := time.Now()
-	if now.Before(s.resume) {
-		return s.resume, true
-	}
 	for s.later.isDue(now) {
 		s.putFirst(heap.Pop(&s.later).(entry[*job]).value)
 	}
 	for s.reserved.isDue(now) {
 		q := heap.Pop(&s.reserved).(entry[*keyQueue]).value
-		if s.free > 0 {
+		if s.hasSlot(now) {
 			s.start(q)
 		} else {
 			s.limit.Refund(q.key, 1)
 			s.needToken = append(s.needToken, q)
 		}
 	}
-	for s.free > 0 && len(s.needToken) > 0 {
+	for s.hasSlot(now) && len(s.needToken) > 0 {
 		q := s.needToken[0]
 		s.needToken = s.needToken[1:]
 		s.reserve(q)
 	}
-	return s.wake()
+	return s.wake(now)
 }
 
-func (s *scheduler) wake() (at time.Time, ok bool) {
+// hasSlot reports whether a job could start now if it had a token.
+func (s *scheduler) hasSlot(now time.Time) bool { return s.free > 0 && !now.Before(s.resume) }
+
+func (s *scheduler) wake(now time.Time) (at time.Time, ok bool) {
 	if len(s.reserved) > 0 {
 		at, ok = s.reserved[0].at, true
 	}
 	if len(s.later) > 0 && (!ok || s.later[0].at.Before(at)) {
 		at, ok = s.later[0].at, true
+	}
+	if now.Before(s.resume) && (!ok || s.resume.Before(at)) {
+		at, ok = s.resume, true
 	}
 	return at, ok
 }

@@ -20,7 +20,8 @@ type start struct {
 	at   time.Duration
 }
 
-// fakeRun is a scheduler of jobs that only take time. Use it in a synctest bubble, which also fails if a goroutine is left.
+// fakeRun is a scheduler of jobs that only take time. Use it in a synctest bubble, which also fails
+// if a goroutine is left.
 type fakeRun struct {
 	*scheduler
 	takes   map[string]time.Duration // of an attempt, by item

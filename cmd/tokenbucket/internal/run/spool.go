@@ -5,13 +5,16 @@ import (
 	"os"
 )
 
-// spoolMemory is how much a spool keeps in memory: enough for most jobs, and little beside the processes themselves.
+// spoolMemory is how much a spool keeps in memory: enough for most jobs, and little beside the
+// processes themselves.
 const spoolMemory = 32 << 10
 
-// spool keeps the output of a job until it is printed: the beginning in memory, the rest in a file. The file's name is removed at once, so that
-// the file goes with this process however it ends. The zero spool is empty. It must not be used by several goroutines at once.
+// spool keeps the output of a job until it is printed: the beginning in memory, the rest in a file.
+// The file's name is removed at once, so that the file goes with this process however it ends. The
+// zero spool is empty. It must not be used by several goroutines at once.
 //
-// Jobs write to pipes. If they wrote to the file itself, a job that opens /dev/stderr would truncate it.
+// Jobs write to pipes. If they wrote to the file itself, a job that opens /dev/stderr would
+// truncate it.
 type spool struct {
 	mem     []byte
 	file    *os.File
@@ -19,8 +22,8 @@ type spool struct {
 	failure error // the first of the file; what came after it is lost
 }
 
-// Write never fails. A failed write would close the job's pipe, and the job would be ended for a fault of this program; so a spool
-// that failed drops the output and keeps the error in failure.
+// Write never fails. A failed write would close the job's pipe, and the job would be ended for a
+// fault of this program; so a spool that failed drops the output and keeps the error in failure.
 func (s *spool) Write(p []byte) (int, error) {
 	switch {
 	case s.failure != nil:

@@ -5,7 +5,8 @@ import "fmt"
 // maxNotes is how many notes are shown.
 const maxNotes = 5
 
-// Notes collects notes about a file's lines, of which there may be as many as there are lines: it keeps the first few and counts the others. The zero Notes is empty.
+// Notes collects notes about a file's lines, of which there may be as many as there are lines: it
+// keeps the first few and counts the others. The zero Notes is empty.
 type Notes struct {
 	Count int64
 	first []string

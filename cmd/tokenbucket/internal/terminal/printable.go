@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns text as it is, or quoted as in Go if it is empty or if a terminal would not show exactly these characters:
-// controls of any kind, characters that change the direction of the text or have no width, blanks other than a space, and
-// bytes that are no UTF-8.
+// Printable returns text as it is, or quoted as in Go if it is empty or if a terminal would not
+// show exactly these characters: controls of any kind, characters that change the direction of the
+// text or have no width, blanks other than a space, and bytes that are no UTF-8.
 func Printable(text string) string {
 	if text == "" || !utf8.ValidString(text) || strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return strconv.Quote(text)
@@ -29,7 +29,8 @@ func Excerpt(text string) string {
 	return short
 }
 
-// Clip returns the first max bytes of text, or fewer so as not to cut a character in two, and reports whether there are more.
+// Clip returns the first max bytes of text, or fewer so as not to cut a character in two, and
+// reports whether there are more.
 func Clip(text string, max int) (short string, cut bool) {
 	if len(text) <= max {
 		return text, false
@@ -41,7 +42,8 @@ func Clip(text string, max int) (short string, cut bool) {
 	return text[:end], true
 }
 
-// Fit returns the first width bytes of text. A progress line is ASCII, so that these are columns too.
+// Fit returns the first width bytes of text. A progress line is ASCII, so that these are columns
+// too.
 func Fit(text string, width int) string {
 	if len(text) > width {
 		return text[:max(width, 0)]

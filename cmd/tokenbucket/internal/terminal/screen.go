@@ -1,4 +1,5 @@
-// Package terminal draws a line of progress below a command's output, and makes text that others wrote fit to be shown there.
+// Package terminal draws a line of progress below a command's output, and makes text that others
+// wrote fit to be shown there.
 package terminal
 
 import (
@@ -17,12 +18,14 @@ const (
 	// drawAfter is how long the work must last for a progress line to be of use.
 	drawAfter = time.Second
 
-	// RedrawEvery is the interval between two drawings: smooth to the eye, and little work for a terminal.
+	// RedrawEvery is the interval between two drawings: smooth to the eye, and little work for a
+	// terminal.
 	RedrawEvery = 200 * time.Millisecond
 )
 
-// Screen coordinates a line of progress on standard error with the output around it. If standard error is no terminal, or
-// the command is to be quiet, there is no line and Screen only passes output on. Make it with NewScreen.
+// Screen coordinates a line of progress on standard error with the output around it. If standard
+// error is no terminal, or the command is to be quiet, there is no line and Screen only passes
+// output on. Make it with NewScreen.
 type Screen struct {
 	cli.Streams
 	Color bool // the line may have colors
@@ -100,8 +103,8 @@ func (s *Screen) draw() {
 	s.shown = true
 }
 
-// Around calls f, which writes to w, with the line erased. If w is no terminal the line stays, and f waits for nobody: a slow
-// terminal does not hold up a file.
+// Around calls f, which writes to w, with the line erased. If w is no terminal the line stays, and
+// f waits for nobody: a slow terminal does not hold up a file.
 func (s *Screen) Around(w io.Writer, f func()) {
 	if !s.live || asTerminal(w) == nil {
 		f()
