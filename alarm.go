@@ -113,16 +113,9 @@ func (a *alarm) clear() {
 // ring serves those who are due when the queue's timer has fired. It calls no user code, since a
 // panic on this goroutine would end the process: the queue has a timer only by the default clock.
 func (b *Bucket) ring() {
-	if b.home != nil {
-		if !b.home.enter() {
-			return // everybody has left
-		}
-		defer b.home.exit()
-	}
-	if h, live := b.holdLive(); live {
-		b.room.alarm.set = false
-		h.release()
-	}
+	h := b.hold()
+	b.room.alarm.set = false
+	h.release()
 }
 
 // attend returns the instant at which waiter x, which joined the queue or was woken but not served,

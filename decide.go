@@ -1,6 +1,10 @@
 package tokenbucket
 
-import "github.com/go-tokenbucket/tokenbucket/internal/engine"
+import (
+	"sync/atomic"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
+)
 
 // A decision is what became of an attempt to take tokens.
 type decision struct {
@@ -18,11 +22,11 @@ func (d *decision) final(want engine.Want) bool {
 
 // take is [engine.Timeline.Take] by the clock s. The result is too large to be copied on the way:
 // it is stored in d.
-func (s *source) take(c *engine.Cell, want engine.Want, d *decision) {
+func (s *source) take(p *engine.Timeline, word *atomic.Uint64, want engine.Want, d *decision) {
 	for {
-		first := c.Word.Load() // before the clock: a denial is proved by it
+		first := word.Load() // before the clock: a denial is proved by it
 		t, shown := s.read()
-		d.took, d.moment, d.outcome = c.Timeline.Take(&c.Word, first, t, want)
+		d.took, d.moment, d.outcome = p.Take(word, first, t, want)
 		if d.shown = shown; d.outcome != engine.Stale {
 			return
 		}
@@ -31,9 +35,9 @@ func (s *source) take(c *engine.Cell, want engine.Want, d *decision) {
 
 // grant takes n tokens if they are there, nobody queues and the case is common: no limit may have
 // changed, for instance. False proves nothing.
-func (s *source) grant(c *engine.Cell, n uint64) bool {
-	refill, need := c.Timeline.Ask(s.now(), int(n))
-	return c.Timeline.Grant(&c.Word, engine.Sealed, refill, need) == engine.Granted
+func (s *source) grant(p *engine.Timeline, word *atomic.Uint64, n uint64) bool {
+	refill, need := p.Ask(s.now(), int(n))
+	return p.Grant(word, engine.Sealed, refill, need) == engine.Granted
 }
 
 // A move is what [engine.Timeline.Refund] or [engine.Timeline.Charge] does.
@@ -45,15 +49,15 @@ const (
 )
 
 // move puts n tokens back or charges them, by the clock s.
-func (s *source) move(c *engine.Cell, m move, n uint64) engine.Outcome {
+func (s *source) move(p *engine.Timeline, word *atomic.Uint64, m move, n uint64) engine.Outcome {
 	for {
-		first := c.Word.Load()
+		first := word.Load()
 		t := s.now()
 		var how engine.Outcome
 		if m == charge {
-			how = c.Timeline.Charge(&c.Word, first, t, n)
+			how = p.Charge(word, first, t, n)
 		} else {
-			how = c.Timeline.Refund(&c.Word, first, t, n)
+			how = p.Refund(word, first, t, n)
 		}
 		if how != engine.Stale {
 			return how
@@ -62,10 +66,10 @@ func (s *source) move(c *engine.Cell, m move, n uint64) engine.Outcome {
 }
 
 // look is [engine.Timeline.Look] by the clock s.
-func (s *source) look(c *engine.Cell) (engine.Moment, engine.Outcome) {
+func (s *source) look(p *engine.Timeline, word *atomic.Uint64) (engine.Moment, engine.Outcome) {
 	for {
-		first := c.Word.Load()
-		m, how := c.Timeline.Look(&c.Word, first, s.now())
+		first := word.Load()
+		m, how := p.Look(word, first, s.now())
 		if how != engine.Stale {
 			return m, how
 		}

@@ -43,20 +43,6 @@ func (b *Bucket) hold() hold {
 // until returns the time until the instant at, by the caller's clock.
 func (h *hold) until(at int64) time.Duration { return until(h.Now(), h.shown, at) }
 
-// holdLive is hold for a goroutine that must not call the user's limit func. It reports false, and
-// nothing is held, if the key of the bucket was evicted.
-func (b *Bucket) holdLive() (hold, bool) {
-	b.room.mu.Lock()
-	c := b.cell.Load()
-	w := engine.Seize(&c.Word)
-	if w == engine.Sealed {
-		b.room.mu.Unlock()
-		return hold{}, false
-	}
-	t, shown := b.readLocked(c, w)
-	return hold{Held: b.room.queue.Hold(c.Timeline, w, t), b: b, cell: c, shown: shown}, true
-}
-
 // holdUnread is hold without reading an injected clock, whose methods may panic: the time is the
 // latest instant that the clock has reached. The bucket must have a queue.
 func (b *Bucket) holdUnread() hold {
@@ -74,35 +60,14 @@ func (b *Bucket) holdUnread() hold {
 // seizeLocked makes the word of the bucket's cell belong to the caller, who must hold the lock, and
 // returns it as it was before.
 func (b *Bucket) seizeLocked() (*engine.Cell, uint64) {
-	for {
-		c := b.cell.Load()
-		if c == nil { // a zero Bucket comes to life; the cell denies everything
-			b.source, b.room.maxWaiters = newSource(nil), -1
-			c = &engine.Cell{Timeline: engine.NewEmptyTimeline()}
-			c.Word.Store(engine.Queued)
-			b.cell.Store(c)
-			return c, engine.Queued
-		}
-		w := engine.Seize(&c.Word)
-		if w != engine.Sealed {
-			return c, w
-		}
-		b.cell.Store(b.renewLocked()) // only a Keyed evicts cells without the lock
+	c := b.cell.Load()
+	if c == nil { // a zero Bucket comes to life; the cell denies everything
+		b.source, b.room.maxWaiters = newSource(nil), -1
+		c = &engine.Cell{Timeline: engine.NewEmptyTimeline()}
+		c.Word.Store(engine.Queued)
+		b.cell.Store(c)
 	}
-}
-
-// renewLocked asks the home of the bucket for its new cell. It unlocks the bucket if the user's
-// limit func panics.
-func (b *Bucket) renewLocked() *engine.Cell {
-	found := false
-	defer func() {
-		if !found {
-			b.room.mu.Unlock()
-		}
-	}()
-	c := b.home.renew()
-	found = true
-	return c
+	return c, engine.Seize(&c.Word)
 }
 
 // readLocked reads the clock while the caller has the lock and the word of c, which was w. If an
@@ -139,13 +104,8 @@ func (h *hold) release() {
 
 // publish replaces the cell by one on the new timeline.
 func (h *hold) publish() {
-	var c *engine.Cell
-	if home := h.b.home; home != nil {
-		c = home.install(h.Timeline(), h.Word())
-	} else {
-		c = &engine.Cell{Timeline: h.Timeline()}
-		c.Word.Store(h.Word())
-	}
+	c := &engine.Cell{Timeline: h.Timeline()}
+	c.Word.Store(h.Word())
 	h.b.cell.Store(c)
 	h.cell.Word.Store(engine.Sealed)
 }

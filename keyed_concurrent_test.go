@@ -15,10 +15,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 	"go.uber.org/goleak"
 )
 
-// goWait runs a Wait for n tokens of key, and tells when it returned, in time since start, and with what.
+// goWait runs a Wait for n tokens of key, and tells when it returned, in time since start, and with
+// what.
 func goWait[K comparable](t *testing.T, k *Keyed[K], key K, n int) func() (time.Duration, error) {
 	start := time.Now()
 	var took time.Duration
@@ -203,8 +205,8 @@ func (d *keyedTwin) reserve(key, n int) (got, want any) {
 	return r.Delay(), s.Delay()
 }
 
-// TestKeyedEvictionIsInvisible takes, reserves and cancels while other goroutines evict without pause and bring new keys:
-// every answer is the one of a bucket that is never evicted.
+// TestKeyedEvictionIsInvisible takes, reserves and cancels while other goroutines evict without
+// pause and bring new keys: every answer is the one of a bucket that is never evicted.
 func TestKeyedEvictionIsInvisible(t *testing.T) {
 	c := new(handClock)
 	k := NewKeyed[int](PerSecond(7), 3, WithClock(c))
@@ -256,8 +258,8 @@ func TestKeyedEvictionIsInvisible(t *testing.T) {
 	t.Logf("%d keys dropped", dropped.Load())
 }
 
-// TestKeyedHeldUp holds a caller up between its look-up and its decision, while the bucket that it found is dropped or
-// replaced and somebody else takes all there is.
+// TestKeyedHeldUp holds a caller up between its look-up and its decision, while the bucket that it
+// found is dropped or replaced and somebody else takes all there is.
 func TestKeyedHeldUp(t *testing.T) {
 	const burst = 2
 	for name, interfere := range map[string]func(k *Keyed[int]){
@@ -304,7 +306,8 @@ func TestKeyedHeldUp(t *testing.T) {
 	}
 }
 
-// TestKeyedTokensOnce: at a fixed time, no more than the burst is granted for a key, and no less, whatever is evicted.
+// TestKeyedTokensOnce: at a fixed time, no more than the burst is granted for a key, and no less,
+// whatever is evicted.
 func TestKeyedTokensOnce(t *testing.T) {
 	const goroutines, keys, burst = 8, 400, 5
 	k := NewKeyed[int](PerSecond(1000), burst, WithClock(new(handClock)))
@@ -343,7 +346,8 @@ func TestKeyedTokensOnce(t *testing.T) {
 	checkKeyed(t, k)
 }
 
-// TestKeyedBound checks the bound over all windows, while the clock moves, keys are taken from by all and dropped by some.
+// TestKeyedBound checks the bound over all windows, while the clock moves, keys are taken from by
+// all and dropped by some.
 func TestKeyedBound(t *testing.T) {
 	const burst, keys = 5, 6
 	type grant struct{ n, before, after int64 }
@@ -470,7 +474,8 @@ func stressKeyed(k *Keyed[int], r *rand.Rand, change func(i int)) {
 	}
 }
 
-// TestKeyedLimitsAtOnce: changes of limit that come at once leave all keys with the same one, that of the last.
+// TestKeyedLimitsAtOnce: changes of limit that come at once leave all keys with the same one, that
+// of the last.
 func TestKeyedLimitsAtOnce(t *testing.T) {
 	for round := range 30 {
 		k := NewKeyed[int](Rate{}, 10)
@@ -490,7 +495,8 @@ func TestKeyedLimitsAtOnce(t *testing.T) {
 	}
 }
 
-// TestKeyedRefreshBeforeInsert runs a whole Refresh between the func's answer for a new key and its insertion.
+// TestKeyedRefreshBeforeInsert runs a whole Refresh between the func's answer for a new key and its
+// insertion.
 func TestKeyedRefreshBeforeInsert(t *testing.T) {
 	var k *Keyed[int]
 	var calls int
@@ -508,28 +514,34 @@ func TestKeyedRefreshBeforeInsert(t *testing.T) {
 	}
 }
 
-// TestKeyedLineIsGone: a line that was let go of is not entered again, and does not take another one with it.
+// TestKeyedLineIsGone: what is done with a line that was left has no effect on the key, nor on its
+// next line.
 func TestKeyedLineIsGone(t *testing.T) {
-	k := NewKeyed[int](Rate{}, 1)
+	k := NewKeyed[int](Rate{}, 5)
 	k.Allow(1)
-	h, e := k.hash(1), k.find(k.hash(1), 1)
-	old := k.open(h, 1, e)
-	if !old.enter() || k.open(h, 1, e) != old {
-		t.Error("a line that is open cannot be entered")
+	h := k.hash(1)
+	old := k.open(h, 1)
+	if k.open(h, 1) != old || !k.AllowN(1, 2) || old.Tokens() != 2 {
+		t.Errorf("opened twice, the line has %v tokens", old.Tokens())
 	}
-	old.exit()
-	old.exit()
-	old.exit()
-	b := k.open(h, 1, e)
-	if b == old || old.enter() || !b.enter() {
-		t.Error("a line that is gone is entered again")
+	k.leave(h, old)
+	if k.Allow(1); old.Tokens() != 1 {
+		t.Errorf("left once, the line has %v tokens", old.Tokens())
 	}
-	b.exit()
-	b.exit()
+	k.leave(h, old)
+	old.ring()
+	(&Reservation{b: &old.Bucket, x: new(engine.Node)}).Cancel()
+	old.Refund(3)
+	b := k.open(h, 1)
+	if old.ring(); b == old || b.Tokens() != 1 {
+		t.Errorf("opened again, the line has %v tokens, want 1", b.Tokens())
+	}
+	k.leave(h, b)
 	checkKeyed(t, k)
 }
 
-// TestKeyedRefreshAtOnce holds the first Refresh up in the func, while the func's answer changes and a second one begins.
+// TestKeyedRefreshAtOnce holds the first Refresh up in the func, while the func's answer changes
+// and a second one begins.
 func TestKeyedRefreshAtOnce(t *testing.T) {
 	var burst, calls atomic.Int64
 	held, release := make(chan struct{}), make(chan struct{})

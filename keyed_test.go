@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A handClock stands still until it is set. It has no timers: whoever waits by it is only woken by others.
+// A handClock stands still until it is set. It has no timers: whoever waits by it is only woken by
+// others.
 type handClock struct{ ns atomic.Int64 }
 
 func (c *handClock) Now() time.Time {
@@ -29,7 +30,8 @@ func panicOf(f func()) (text string) {
 	return ""
 }
 
-// keyedStep is one call at an instant, and what it returns; for calls that return nothing, what Tokens returns then.
+// keyedStep is one call at an instant, and what it returns; for calls that return nothing, what
+// Tokens returns then.
 type keyedStep struct {
 	at   time.Duration
 	op   string
@@ -174,15 +176,33 @@ func TestKeyedSetLimit(t *testing.T) {
 	}
 }
 
-// checkKeyed checks that nothing is left of the queues of k, which nobody uses at the moment, and its table.
+// checkKeyed checks that nothing is left of the queues of k, which nobody uses at the moment, and
+// that all keys are found.
 func checkKeyed[K comparable](t testing.TB, k *Keyed[K]) {
 	t.Helper()
-	checkTable(t, &k.table)
-	for i := range k.lines {
-		for key, l := range k.lines[i].m {
+	keys := 0
+	k.table.Walk(func(g *guard[K]) bool {
+		for _, key := range keysOf(g, nil) {
+			if keys++; !k.has(key) {
+				t.Errorf("key %v is not found", key)
+			}
+		}
+		return true
+	})
+	if keys != k.Len() {
+		t.Errorf("Len = %d, there are %d keys", k.Len(), keys)
+	}
+	for i := range k.stripes {
+		for key, l := range k.stripes[i].lines {
 			t.Errorf("a line is left of key %v, open %d times, with %d in its queue", key, l.open, l.room.queue.Len())
 		}
 	}
+}
+
+// has reports whether a look-up of key succeeds.
+func (k *Keyed[K]) has(key K) bool {
+	word, _ := k.table.Find(k.table.Hash(key), key)
+	return word != nil
 }
 
 func TestKeyedPanics(t *testing.T) {
@@ -262,7 +282,8 @@ func TestKeyedKeyTypes(t *testing.T) {
 	testKeys(t, true, true, false)
 }
 
-// TestKeyedNaN: keys that are not equal to themselves share one bucket, whatever is done with them, and leave nothing.
+// TestKeyedNaN: keys that are not equal to themselves share one bucket, whatever is done with them,
+// and leave nothing.
 func TestKeyedNaN(t *testing.T) {
 	nan := math.NaN()
 	k := NewKeyed[any](Rate{}, 5)
@@ -334,7 +355,8 @@ func TestKeyedFunc(t *testing.T) {
 	}
 }
 
-// TestKeyedSetLimitThenDrop: where new keys begin with less than the burst, a full one can be told from them.
+// TestKeyedSetLimitThenDrop: where new keys begin with less than the burst, a full one can be told
+// from them.
 func TestKeyedSetLimitThenDrop(t *testing.T) {
 	c := new(handClock)
 	k := NewKeyed[string](Every(s1), 1, WithClock(c))
@@ -386,14 +408,14 @@ func TestKeyedEvictsFull(t *testing.T) {
 	c := new(handClock)
 	k := NewKeyed[int](PerSecond(3), 2, WithClock(c))
 	k.Allow(1)
-	e := k.find(k.hash(1), 1)
+	word, p := k.find(k.hash(1), 1)
 	c.set(time.Hour)
-	full := e.Timeline.FullLevel(int64(time.Hour))
+	full := p.FullLevel(int64(time.Hour))
 	for _, step := range []struct {
 		level uint64
 		want  int
 	}{{full + 1, 0}, {full, 1}} {
-		if e.Word.Store(step.level); k.Evict() != step.want {
+		if word.Store(step.level); k.Evict() != step.want {
 			t.Errorf("at the level of a full bucket and %d quanta, Evict is not %d", step.level-full, step.want)
 		}
 	}
@@ -483,7 +505,7 @@ func TestKeyedReserve(t *testing.T) {
 		booked[1].Cancel()
 		wantWait(t, "in the place that was given up", goWait(t, k, "a", 1), s1, nil)
 		time.Sleep(3 * s1)
-		if n := k.Evict(); n != 0 || k.Tokens("a") != 1 || len(k.stripe(k.hash("a")).m) != 0 {
+		if n := k.Evict(); n != 0 || k.Tokens("a") != 1 || len(k.stripe(k.hash("a")).lines) != 0 {
 			t.Errorf("Evict = %d, Tokens = %v", n, k.Tokens("a"))
 		}
 		for _, r := range booked {

@@ -86,12 +86,6 @@ func (r *Reservation) visit(f func(*hold)) {
 	if r.b == nil || r.x.State() != engine.Waiting {
 		return
 	}
-	if home := r.b.home; home != nil {
-		if !home.enter() {
-			return
-		}
-		defer home.exit()
-	}
 	h := r.b.hold()
 	defer h.release()
 	if h.StateOf(r.x) == engine.Waiting {

@@ -35,9 +35,8 @@ type Bucket struct {
 	refusing atomic.Bool
 
 	first engine.Cell // what cell points to until the limit is changed
-	home  home        // of a Keyed's bucket; otherwise nil
 	room  waitingRoom
-	_     [32]byte
+	_     [48]byte
 }
 
 // New returns a full Bucket. It panics if burst is less than 1.
@@ -147,7 +146,7 @@ func (b *Bucket) take(want engine.Want, d *decision) {
 		if c == nil {
 			return
 		}
-		b.source.take(c, want, d)
+		b.source.take(c.Timeline, &c.Word, want, d)
 		switch {
 		case d.final(want):
 			return
@@ -198,7 +197,7 @@ func (b *Bucket) move(m move, n uint64) {
 		if c == nil {
 			return
 		}
-		switch b.source.move(c, m, n) {
+		switch b.source.move(c.Timeline, &c.Word, m, n) {
 		case engine.Granted:
 			return
 		case engine.Dead:
@@ -224,7 +223,7 @@ func (b *Bucket) Tokens() float64 {
 		if c == nil {
 			return 0
 		}
-		m, how := b.source.look(c)
+		m, how := b.source.look(c.Timeline, &c.Word)
 		switch how {
 		case engine.Granted:
 			return m.Tokens()

@@ -38,7 +38,7 @@ func (b *Bucket) WaitN(ctx context.Context, n int) error {
 // takeNow takes n tokens if they are there and nobody queues.
 func (b *Bucket) takeNow(n uint64) bool {
 	c := b.cell.Load()
-	return c != nil && b.source.grant(c, n)
+	return c != nil && b.source.grant(c.Timeline, &c.Word, n)
 }
 
 // A waiter is a goroutine in Wait, and its place in the queue.

@@ -9,15 +9,16 @@ import (
 	"testing"
 )
 
-// thorough reports whether tests may take their time: what the race detector makes ten times slower, it need not see
-// in full.
+// thorough reports whether tests may take their time: what the race detector makes ten times
+// slower, it need not see in full.
 func thorough() bool {
 	race := debug.BuildSetting{Key: "-race", Value: "true"}
 	info, ok := debug.ReadBuildInfo()
 	return !testing.Short() && (!ok || !slices.Contains(info.Settings, race))
 }
 
-// count adds one to the word of key, which it makes if there is none, and reports whether it did so without the lock.
+// count adds one to the word of key, which it makes if there is none, and reports whether it did so
+// without the lock.
 func count[K comparable](t *Table[K, limit], key K, kind *limit) bool {
 	h := t.Hash(key)
 	if w, _ := t.Find(h, key); w != nil && increment(w) {
@@ -45,8 +46,9 @@ func increment(w *atomic.Uint64) bool {
 	}
 }
 
-// TestTableCounts has goroutines count in words, while others remove keys, replace them, and convert, join and split
-// segments: each count is there at the end, in a word or with the one who removed it.
+// TestTableCounts has goroutines count in words, while others remove keys, replace them, and
+// convert, join and split segments: each count is there at the end, in a word or with the one who
+// removed it.
 func TestTableCounts(t *testing.T) {
 	countAll(t, newModel(func(i int) int { return i }, intPools()))
 	countAll(t, newModel(unevenText, textPools()))
@@ -94,7 +96,7 @@ func countAll[K comparable](t *testing.T, m *model[K]) {
 						}
 					})
 				case 2:
-					g.Convert(m.kinds[i%7], func(_ *limit, word uint64) uint64 { return word })
+					g.Convert(func(_ *limit, word uint64) (*limit, uint64) { return m.kinds[i%7], word })
 				case 3:
 					g.Some(2, func(at Slot) {
 						if v := at.Word().Load(); g.Remove(at, v) {
@@ -139,8 +141,9 @@ func countAll[K comparable](t *testing.T, m *model[K]) {
 	t.Logf("%d of %d counts without a lock; %d keys are left", unlocked.Load(), given.Load(), m.Len())
 }
 
-// TestTableReaders looks keys up that are there all the time, while segments around them are split, joined and
-// replaced. Without the lock a look-up may miss or meet a seal, but finds nothing wrong; with it, it never misses.
+// TestTableReaders looks keys up that are there all the time, while segments around them are split,
+// joined and replaced. Without the lock a look-up may miss or meet a seal, but finds nothing wrong;
+// with it, it never misses.
 func TestTableReaders(t *testing.T) {
 	readers(t, newModel(func(i int) int { return i }, intPools()))
 	readers(t, newModel(unevenText, textPools()))
@@ -213,7 +216,7 @@ func readers[K comparable](t *testing.T, m *model[K]) {
 // TestTableInsertOnce has many goroutines bring the same new keys at once: each key gets one word.
 func TestTableInsertOnce(t *testing.T) {
 	const goroutines, keys = 8, 3000
-	m := New[int, limit]()
+	m := newTable[int]()
 	var wg sync.WaitGroup
 	start := make(chan struct{})
 	for range goroutines {
@@ -236,8 +239,9 @@ func TestTableInsertOnce(t *testing.T) {
 	}
 }
 
-// TestHeldUp holds a caller up between its look-up and its compare-and-swap, while the key that it found is removed, comes
-// again, is replaced or moves: the word is sealed, and a look-up with the lock finds what came after it.
+// TestHeldUp holds a caller up between its look-up and its compare-and-swap, while the key that it
+// found is removed, comes again, is replaced or moves: the word is sealed, and a look-up with the
+// lock finds what came after it.
 func TestHeldUp(t *testing.T) {
 	other := &limit{2}
 	for name, c := range map[string]struct {
@@ -251,7 +255,7 @@ func TestHeldUp(t *testing.T) {
 		}, content{other, 7}},
 		"replaced": {func(_ *Table[string, limit], g *Guard[string, limit], at Slot) { g.Replace(at, 5, other, 6) }, content{other, 6}},
 		"converted": {func(_ *Table[string, limit], g *Guard[string, limit], at Slot) {
-			g.Convert(other, func(kind *limit, word uint64) uint64 { return word + 1 })
+			g.Convert(func(_ *limit, word uint64) (*limit, uint64) { return other, word + 1 })
 		}, content{other, 6}},
 		"moved": {func(m *Table[string, limit], g *Guard[string, limit], at Slot) {
 			for !g.Full() {
@@ -262,7 +266,7 @@ func TestHeldUp(t *testing.T) {
 		}, content{one, 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := New[string, limit]()
+			m := newTable[string]()
 			h := m.Hash("a")
 			g := m.Lock(h)
 			found := g.Insert(h, "a", one, 5, anyNumber)

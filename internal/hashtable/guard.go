@@ -6,9 +6,9 @@ import (
 	"unsafe"
 )
 
-// A Guard is a segment of a table whose lock the caller holds, from [Table.Lock] or [Table.Walk] to [Guard.Unlock].
-// While it is held, no other goroutine seals a word of the segment, nor adds or removes a key. Other goroutines may still
-// change words.
+// A Guard is a segment of a table whose lock the caller holds, from [Table.Lock] or [Table.Walk] to
+// [Guard.Unlock]. While it is held, no other goroutine seals a word of the segment, nor adds or
+// removes a key. Other goroutines may still change words.
 type Guard[K comparable, V any] struct {
 	t *Table[K, V]
 	s *segment[K, V]
@@ -76,17 +76,19 @@ func (g *Guard[K, V]) visit(i int, f func(at Slot)) {
 	}
 }
 
-// Seen reports whether [Table.Walk] has called with the key in a slot before, in a segment that was joined with others since.
+// Seen reports whether [Table.Walk] has called with the key in a slot before, in a segment that was
+// joined with others since.
 func (g *Guard[K, V]) Seen(at Slot) bool { return g.Hash(at) < g.h }
 
 // Live returns the number of keys in the segment.
 func (g *Guard[K, V]) Live() int { return g.s.live }
 
-// Full reports whether the segment has to be replaced before it can take another key, if none is removed.
+// Full reports whether the segment has to be replaced before it can take another key, if none is
+// removed.
 func (g *Guard[K, V]) Full() bool { return g.s.full() }
 
-// Insert adds key, which must not be there, and returns its word. It returns nil, and adds nothing, if
-// the table has most keys already. Neither word nor a word of another call may be Sealed.
+// Insert adds key, which must not be there, and returns its word. It returns nil, and adds nothing,
+// if the table has most keys already. Neither word nor a word of another call may be Sealed.
 func (g *Guard[K, V]) Insert(h uint64, key K, kind *V, word uint64, most int64) *atomic.Uint64 {
 	if g.t.count.Add(1) > most {
 		g.t.count.Add(-1)
@@ -116,8 +118,8 @@ func (g *Guard[K, V]) Remove(at Slot, w uint64) bool {
 	return true
 }
 
-// Replace gives the key in a slot another kind and the word to, if its word is w, and reports whether it did. It seals the
-// word that the key had.
+// Replace gives the key in a slot another kind and the word to, if its word is w, and reports
+// whether it did. It seals the word that the key had.
 func (g *Guard[K, V]) Replace(at Slot, w uint64, kind *V, to uint64) bool {
 	if !at.Word().CompareAndSwap(w, Sealed) {
 		return false
@@ -128,8 +130,6 @@ func (g *Guard[K, V]) Replace(at Slot, w uint64, kind *V, to uint64) bool {
 	return true
 }
 
-// Convert gives all keys of the segment the same kind, and each the word that f returns for the kind and the word
-// that it had. It seals the words that they had. f must not panic.
-func (g *Guard[K, V]) Convert(kind *V, f func(kind *V, word uint64) uint64) {
-	g.rebuild(&conversion[V]{kind, f})
-}
+// Convert gives each key of the segment what f returns for the kind and the word that it had. It
+// seals the words that they had. f must not panic, nor return more than 256 different kinds.
+func (g *Guard[K, V]) Convert(f func(kind *V, word uint64) (*V, uint64)) { g.rebuild(f) }

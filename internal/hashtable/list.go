@@ -2,8 +2,8 @@ package hashtable
 
 import "sync/atomic"
 
-// A list is an array that grows at its end. One goroutine at a time may add to it; others may read an element if
-// the adding happened before.
+// A list is an array that grows at its end. One goroutine at a time may add to it; others may read
+// an element if the adding happened before.
 type list[T any] struct {
 	items atomic.Pointer[[]T]
 	n     int // of the one who adds

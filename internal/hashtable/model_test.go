@@ -12,11 +12,12 @@ import (
 
 const anyNumber = math.MaxInt64
 
-// The tables under test share one seed, so that keys can be chosen by their hashes. Each process has another one.
+// The tables under test share one seed, so that keys can be chosen by their hashes. Each process
+// has another one.
 var testSeed = maphash.MakeSeed()
 
-// pools are the numbers of keys that have something in common: nothing; the bits that choose the segment; those
-// that choose the group; the tag; segment and group both.
+// pools are the numbers of keys that have something in common: nothing; the bits that choose the
+// segment; those that choose the group; the tag; segment and group both.
 func pools[K comparable](name func(int) K) [5][]int {
 	const (
 		segmentBits = uint64(0xff) << 56
@@ -52,6 +53,12 @@ var (
 	textPools = sync.OnceValue(func() [5][]int { return pools(unevenText) })
 )
 
+func newTable[K comparable]() *Table[K, limit] {
+	t := new(Table[K, limit])
+	t.Init()
+	return t
+}
+
 type content struct {
 	kind *limit
 	word uint64
@@ -68,7 +75,7 @@ type model[K comparable] struct {
 }
 
 func newModel[K comparable](name func(int) K, pools [5][]int) *model[K] {
-	m := &model[K]{Table: New[K, limit](), name: name, pools: pools, want: make(map[K]content)}
+	m := &model[K]{Table: newTable[K](), name: name, pools: pools, want: make(map[K]content)}
 	m.seed = testSeed
 	for range 400 {
 		m.kinds = append(m.kinds, new(limit))
@@ -119,7 +126,7 @@ func (m *model[K]) convert(key K) {
 		key := g.Key(at)
 		m.want[key] = content{to, m.want[key].word*3 + uint64(len(m.kinds))}
 	})
-	g.Convert(to, func(_ *limit, word uint64) uint64 { return word*3 + uint64(len(m.kinds)) })
+	g.Convert(func(_ *limit, word uint64) (*limit, uint64) { return to, word*3 + uint64(len(m.kinds)) })
 	g.Unlock()
 }
 
@@ -239,8 +246,8 @@ func checkSegment[K comparable](t testing.TB, s *segment[K, limit], hash func(K)
 	}
 }
 
-// FuzzTable compares tables with maps. Each four bytes are an operation: what, from which pool of keys and with how
-// many kinds, from which key on, and on how many.
+// FuzzTable compares tables with maps. Each four bytes are an operation: what, from which pool of
+// keys and with how many kinds, from which key on, and on how many.
 func FuzzTable(f *testing.F) {
 	for seed := range uint64(8) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -262,8 +269,8 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-// TestTableComesBack fills a table in each way that keys can crowd, and empties it again: what is left is as small as a
-// new one.
+// TestTableComesBack fills a table in each way that keys can crowd, and empties it again: what is
+// left is as small as a new one.
 func TestTableComesBack(t *testing.T) {
 	comesBack(t, newModel(func(i int) int { return i }, intPools()))
 	comesBack(t, newModel(unevenText, textPools()))
@@ -291,7 +298,8 @@ func comesBack[K comparable](t *testing.T, m *model[K]) {
 	}
 }
 
-// TestSegmentCollisions fills a segment with keys whose hashes are chosen: all equal, and equal in each of their parts.
+// TestSegmentCollisions fills a segment with keys whose hashes are chosen: all equal, and equal in
+// each of their parts.
 func TestSegmentCollisions(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, hash := range map[string]func(key int) uint64{
@@ -305,7 +313,7 @@ func TestSegmentCollisions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 4, 40, 500} {
-				s := New[int, limit]().newSegment(0, size, 0)
+				s := newTable[int]().newSegment(0, size, 0)
 				words := make(map[int]uint64)
 				for key := 0; !s.full(); key += 1 + r.IntN(2) {
 					if g, _, _ := s.find(hash(key), key); g != nil {
@@ -338,7 +346,7 @@ func TestSegmentCollisions(t *testing.T) {
 }
 
 func TestInsertMost(t *testing.T) {
-	m := New[int, limit]()
+	m := newTable[int]()
 	for key, want := range []bool{true, true, true, false, false} {
 		g := m.Lock(m.Hash(key))
 		if w := g.Insert(m.Hash(key), key, one, 1, 3); (w != nil) != want {

@@ -1,11 +1,12 @@
 package hashtable
 
-// maxDepth bounds the directory. No table comes near it: hashes of a random seed make the depths of its segments
-// differ by one or two.
+// maxDepth bounds the directory. No table comes near it: hashes of a random seed make the depths of
+// its segments differ by one or two.
 const maxDepth = 32
 
-// A census is what is known of the keys of a segment before they move to others: all hashes, by group and slot,
-// and how many keys and bytes of text there are with the bit of the hash clear that follows the depth, and set.
+// A census is what is known of the keys of a segment before they move to others: all hashes, by
+// group and slot, and how many keys and bytes of text there are with the bit of the hash clear that
+// follows the depth, and set.
 type census struct {
 	hashes []uint64
 	keys   [2]int
@@ -39,7 +40,8 @@ func (t *Table[K, V]) take(s *segment[K, V], room *scratch) census {
 // half returns the bit of the hash h that follows the depth of the segment.
 func (s *segment[K, V]) half(h uint64) int { return int(h << s.depth >> 63) }
 
-// crowded reports whether a segment of the largest size would soon be full again, or one byte not name all kinds.
+// crowded reports whether a segment of the largest size would soon be full again, or one byte not
+// name all kinds.
 func (s *segment[K, V]) crowded() bool {
 	return s.live*4 > capacity(maxGroups)*3 || s.kinds.n >= maxKinds/2 && s.live > 1 && s.usedKinds() > maxKinds/2
 }
@@ -58,9 +60,9 @@ func (s *segment[K, V]) usedKinds() (n int) {
 	return n
 }
 
-// rebuild replaces the segment by a new one, or by two if it is crowded, and releases it. The guard keeps the one that its
-// hash belongs to.
-func (g *Guard[K, V]) rebuild(v *conversion[V]) {
+// rebuild replaces the segment by a new one, or by two if it is crowded, and releases it. The guard
+// keeps the one that its hash belongs to.
+func (g *Guard[K, V]) rebuild(convert func(kind *V, word uint64) (*V, uint64)) {
 	var room scratch
 	s := g.s
 	c := g.t.take(s, &room)
@@ -72,7 +74,7 @@ func (g *Guard[K, V]) rebuild(v *conversion[V]) {
 		low = g.t.newSegment(s.depth, s.live, c.text[0]+c.text[1])
 		high = low
 	}
-	s.move(c.hashes, low, high, v)
+	s.move(c.hashes, low, high, convert)
 	g.s = low
 	if s.half(g.h) == 1 {
 		g.s = high
@@ -82,15 +84,12 @@ func (g *Guard[K, V]) rebuild(v *conversion[V]) {
 	s.mu.Unlock()
 }
 
-// A conversion gives keys another kind, and words that say in its terms what they said before.
-type conversion[V any] struct {
-	kind *V
-	word func(kind *V, word uint64) uint64
-}
-
-// move seals all words of the segment, whose lock is held, and moves the keys to others that are not yet public.
-func (s *segment[K, V]) move(hashes []uint64, low, high *segment[K, V], v *conversion[V]) {
+// move seals all words of the segment, whose lock is held, and moves the keys to others that are
+// not yet public. convert, if it is not nil, changes their kinds and words on the way.
+func (s *segment[K, V]) move(hashes []uint64, low, high *segment[K, V], convert func(kind *V, word uint64) (*V, uint64)) {
 	s.replaced = true
+	// Homes are in the order of hashes, so Some goes on where it was.
+	low.hand, high.hand = s.hand*low.size()/s.size(), s.hand*high.size()/s.size()
 	for i := range s.size() {
 		head := s.head(i)
 		for m := taken(head.tags.Load()); m != 0; m &= m - 1 {
@@ -100,9 +99,9 @@ func (s *segment[K, V]) move(hashes []uint64, low, high *segment[K, V], v *conve
 			if s.half(h) == 1 {
 				into = high
 			}
-			w, kind := head.words[slot].Swap(Sealed), s.kindOf(head, slot)
-			if v != nil {
-				w, kind = v.word(kind, w), v.kind
+			kind, w := s.kindOf(head, slot), head.words[slot].Swap(Sealed)
+			if convert != nil {
+				kind, w = convert(kind, w)
 			}
 			name, _ := into.nameKind(kind) // no segment gets more kinds than this one uses
 			into.put(h, s.key(i, slot), name, w)
@@ -124,11 +123,12 @@ func (t *Table[K, V]) Shrink() {
 	t.fold()
 }
 
-// join replaces the segment of h and the one that it was split from by one, if that would be at most a quarter full. It
-// reports whether it did.
+// join replaces the segment of h and the one that it was split from by one, if that would be at
+// most a quarter full. It reports whether it did.
 func (t *Table[K, V]) join(h uint64) bool {
 	depth := t.segment(h).depth
 	if depth == 0 {
+		t.clear(h)
 		return false
 	}
 	bit := uint64(1) << (64 - depth)
@@ -149,4 +149,14 @@ func (t *Table[K, V]) join(h uint64) bool {
 	high.move(t.take(high, &room).hashes, into, into, nil)
 	t.publish(h, into, into)
 	return true
+}
+
+// clear replaces the only segment of a table that has lost all keys, so that it keeps none in
+// memory.
+func (t *Table[K, V]) clear(h uint64) {
+	g := t.Lock(h)
+	if g.s.live == 0 && g.s.dead > 0 {
+		g.rebuild(nil)
+	}
+	g.Unlock()
 }

@@ -16,10 +16,11 @@ const (
 	buried        = 1       // the tag of a slot that has lost its key
 )
 
-// A segment holds the keys whose hashes begin with the same depth bits, in slots of groups that are probed
-// one after the other. Slots are only ever added.
+// A segment holds the keys whose hashes begin with the same depth bits, in slots of groups that are
+// probed one after the other. Slots are only ever added.
 //
-// The keys of a string type are held as spans of one array of bytes; see text.go. Either groups or texts is nil.
+// The keys of a string type are held as spans of one array of bytes; see text.go. Either groups or
+// texts is nil.
 type segment[K comparable, V any] struct {
 	// Look-ups read this cache line and write none.
 	groups []group[K]
@@ -41,11 +42,12 @@ type segment[K comparable, V any] struct {
 	bytes    []byte // what text is the first of; guarded by mu
 }
 
-// A head is what all groups have. Of eight-byte keys, the first cache line of a group is the tags and the
-// words, the second is the kinds and the keys.
+// A head is what all groups have. Of eight-byte keys, the first cache line of a group is the tags
+// and the words, the second is the kinds and the keys.
 //
-// The tags, seven bits of each hash, are compared all at once, after F14 (Bronson, Shi, 2019) and Swiss tables
-// (Kulukundis, 2017). A look-up goes on to the next group only if a key once did: passed stands above the tags.
+// The tags, seven bits of each hash, are compared all at once, after F14 (Bronson, Shi, 2019) and
+// Swiss tables (Kulukundis, 2017). A look-up goes on to the next group only if a key once did:
+// passed stands above the tags.
 type head struct {
 	tags  atomic.Uint64
 	words [slotsPerGroup]atomic.Uint64
@@ -57,8 +59,8 @@ type group[S any] struct {
 	keys [slotsPerGroup]S
 }
 
-// newSegment returns a segment with room for n keys, and as many more as may come before it is full, and for
-// the given number of bytes of text.
+// newSegment returns a segment with room for n keys, and as many more as may come before it is
+// full, and for the given number of bytes of text.
 func (t *Table[K, V]) newSegment(depth uint8, n, text int) *segment[K, V] {
 	s := &segment[K, V]{depth: depth}
 	if groups := groupsFor(n); t.text {
@@ -70,8 +72,8 @@ func (t *Table[K, V]) newSegment(depth uint8, n, text int) *segment[K, V] {
 	return s
 }
 
-// groupsFor returns how many groups a new segment of n keys gets: with room for half as many to come, or for one if
-// there are too many to stay together.
+// groupsFor returns how many groups a new segment of n keys gets: with room for half as many to
+// come, or for one if there are too many to stay together.
 func groupsFor(n int) int {
 	groups := 1
 	for capacity(groups) < n+n/2 && (groups < maxGroups || capacity(groups) <= n) {
@@ -80,7 +82,8 @@ func groupsFor(n int) int {
 	return groups
 }
 
-// capacity returns how many slots of so many groups may be used: seven eighths, lest look-ups have to go far.
+// capacity returns how many slots of so many groups may be used: seven eighths, lest look-ups have
+// to go far.
 func capacity(groups int) int {
 	if groups == 1 {
 		return slotsPerGroup
@@ -100,8 +103,8 @@ func (s *segment[K, V]) head(i int) *head {
 	return &s.groups[i].head
 }
 
-// home returns the group where the search for the hash h begins. Its bits are neither those of the directory nor those of
-// the tag.
+// home returns the group where the search for the hash h begins. Its bits are neither those of the
+// directory nor those of the tag.
 func (s *segment[K, V]) home(h uint64) int {
 	return int(uint64(uint32(h>>8)) * uint64(s.size()) >> 32)
 }
@@ -139,7 +142,8 @@ func (s *segment[K, V]) kindOf(g *head, slot int) *V {
 	return s.kind
 }
 
-// nameKind returns the index of kind, a new one if need be, or false if there is none left. The lock is held.
+// nameKind returns the index of kind, a new one if need be, or false if there is none left. The
+// lock is held.
 func (s *segment[K, V]) nameKind(kind *V) (uint8, bool) {
 	if s.kind == nil && s.live+s.dead == 0 {
 		s.kind = kind
@@ -158,7 +162,8 @@ func (s *segment[K, V]) nameKind(kind *V) (uint8, bool) {
 	return uint8(s.kinds.add(kind) + 1), true
 }
 
-// put gives a key that is not there a slot, in a segment that is not full. The lock is held, or the segment not yet public.
+// put gives a key that is not there a slot, in a segment that is not full. The lock is held, or the
+// segment not yet public.
 func (s *segment[K, V]) put(h uint64, key K, kind uint8, word uint64) *atomic.Uint64 {
 	n := s.size()
 	for i := s.home(h); ; {
@@ -182,7 +187,8 @@ func (s *segment[K, V]) put(h uint64, key K, kind uint8, word uint64) *atomic.Ui
 	}
 }
 
-// setTags stores the tags of a group. An atomic store takes longer than all else that it takes to move a key.
+// setTags stores the tags of a group. An atomic store takes longer than all else that it takes to
+// move a key.
 func (s *segment[K, V]) setTags(g *head, tags uint64) {
 	if s.public {
 		g.tags.Store(tags)
@@ -210,7 +216,8 @@ func (s *segment[K, V]) setKey(i, slot int, key K) {
 	s.groups[i].keys[slot] = key
 }
 
-// key returns the key of a slot. A string is not copied, and so keeps all text of the segment in memory.
+// key returns the key of a slot. A string is not copied, and so keeps all text of the segment in
+// memory.
 func (s *segment[K, V]) key(i, slot int) K {
 	if s.texts != nil {
 		text := s.view(s.texts[i].keys[slot])

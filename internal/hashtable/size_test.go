@@ -18,7 +18,8 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%s has %d bytes, want %d", what, sizes[0], sizes[1])
 		}
 	}
-	// What look-ups read of a segment stands in front of what changes write, in the first cache line.
+	// What look-ups read of a segment stands in front of what changes write, in the first cache
+	// line.
 	var s segment[string, limit]
 	if end := unsafe.Offsetof(s.kind) + unsafe.Sizeof(s.kind); end > 64 {
 		t.Errorf("look-ups read the first %d bytes of a segment", end)
@@ -59,7 +60,7 @@ func bytesPerKey[K comparable](t *testing.T, n, most int, name func(int) K) {
 		return m
 	})
 	own := used(func() any {
-		m := New[K, limit]()
+		m := newTable[K]()
 		for i := range n {
 			count(m, name(i), one)
 		}
@@ -72,7 +73,7 @@ func bytesPerKey[K comparable](t *testing.T, n, most int, name func(int) K) {
 }
 
 func TestAllocations(t *testing.T) {
-	m := New[string, limit]()
+	m := newTable[string]()
 	for i := range 1000 {
 		count(m, textKey(i), one)
 	}
@@ -97,10 +98,10 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestKeysAreCopies: a string key does not keep in memory what it was cut out of, nor does a key that Guard.Key returned
-// keep the segment.
+// TestKeysAreCopies: a string key does not keep in memory what it was cut out of, nor does a key
+// that Guard.Key returned keep the segment.
 func TestKeysAreCopies(t *testing.T) {
-	m := New[string, limit]()
+	m := newTable[string]()
 	for i := range 200 {
 		request := strings.Repeat("r", 1<<20) + fmt.Sprintf("%09d", i)
 		for _, key := range []string{request[len(request)-9:], request[len(request)-2000:]} {

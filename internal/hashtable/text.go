@@ -5,12 +5,13 @@ import (
 	"unsafe"
 )
 
-// The strings of a segment lie behind each other in one array of bytes. It grows at its end: what a span refers
-// to stays where it is in the array and in all that come after it, so a look-up may use any that is not older
-// than the span. Long strings, whose moving would take too long, stay apart from it.
+// The strings of a segment lie behind each other in one array of bytes. It grows at its end: what a
+// span refers to stays where it is in the array and in all that come after it, so a look-up may use
+// any that is not older than the span. Long strings, whose moving would take too long, stay apart
+// from it.
 
-// A span is a string in the array: the offset and the number of its bytes. With a length of isLong, it is the
-// string of that number in the list of long ones.
+// A span is a string in the array: the offset and the number of its bytes. With a length of isLong,
+// it is the string of that number in the list of long ones.
 type span struct{ offset, length uint32 }
 
 const (

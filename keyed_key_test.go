@@ -9,10 +9,10 @@ import (
 
 type named string
 
-// A string key is kept as a copy, next to its bucket if it is not too long, and is found again whatever becomes of the caller's.
+// A string key is kept as a copy, and is found again whatever becomes of the caller's.
 func TestKeyedCopiesStrings(t *testing.T) {
 	k := NewKeyed[named](Rate{}, 2)
-	for _, n := range []int{0, 1, 15, 16, 17, 32, 33, 48, 49, 64, 65, 1000} {
+	for _, n := range []int{0, 1, 15, 16, 17, 100, 1024, 1025, 5000} {
 		bytes := []byte(strings.Repeat("x", n))
 		key := named(unsafe.String(unsafe.SliceData(bytes), n))
 		if !k.Allow(key) {
@@ -29,14 +29,6 @@ func TestKeyedCopiesStrings(t *testing.T) {
 			t.Errorf("a key of %d bytes was lost with the limit's change", n)
 		}
 		k.SetLimit(Limit{Burst: 2})
-		e := k.table.get(k.hash(again), again)
-		if e == nil {
-			t.Fatalf("there is no entry of %d bytes", n)
-		}
-		at := uintptr(unsafe.Pointer(unsafe.StringData(string(e.key)))) - uintptr(unsafe.Pointer(e))
-		if inside := at < 64+unsafe.Sizeof(*e); n > 0 && inside != (n <= 64) {
-			t.Errorf("the %d bytes of a key are %d after its entry", n, at)
-		}
 	}
 	runtime.GC()
 	for key, tokens := range k.All() {
@@ -44,8 +36,8 @@ func TestKeyedCopiesStrings(t *testing.T) {
 			t.Errorf("key %q has %v tokens after a collection", key, tokens)
 		}
 	}
-	if k.Len() != 12 {
-		t.Errorf("%d keys, want 12", k.Len())
+	if k.Len() != 9 {
+		t.Errorf("%d keys, want 9", k.Len())
 	}
 }
 
