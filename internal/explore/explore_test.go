@@ -58,8 +58,8 @@ var failing = []struct {
 			return func() {
 				first.Lock()
 				second.Lock()
-				second.Unlock()
-				first.Unlock()
+				defer first.Unlock()
+				defer second.Unlock()
 			}
 		}
 		x.Go("ab", lock(&a, &b))

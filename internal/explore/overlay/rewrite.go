@@ -46,7 +46,6 @@ type rewriter struct {
 	needTime bool
 	usesTime bool // also for what stays
 	needCore bool
-	lastSpec *ast.ImportSpec
 	failure  error
 }
 

@@ -45,7 +45,6 @@ var (
 var (
 	allVariants = []variant{plain, injected, keyed, keyedInjected}
 	onKeyed     = []variant{keyed, keyedInjected}
-	onBucket    = []variant{plain, injected}
 	onFunc      = []variant{{name: "keyed by func", keyed: true, byFunc: true}, {name: "keyed by func, clock injected", keyed: true, injected: true, byFunc: true}}
 )
 
