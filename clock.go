@@ -53,6 +53,15 @@ func (s *source) now() int64 {
 	return s.injected.now()
 }
 
+// reached returns the latest instant that a decision can have used which is over by now. It never
+// calls a method of a user's clock.
+func (s *source) reached() int64 {
+	if s.injected == nil || s.injected.coarse != nil {
+		return s.now()
+	}
+	return s.injected.latest.Load()
+}
+
 // read is now with the time that the clock itself shows, which is earlier while an injected clock
 // is behind the latest instant that it has reached.
 func (s *source) read() (t, shown int64) {

@@ -33,7 +33,7 @@ func (k *Keyed[K]) SetLimit(l Limit) {
 // could not judge because their words belong to a queue.
 func (k *Keyed[K]) convert(g *guard[K], p *engine.Timeline) (busy []K) {
 	defer g.Unlock()
-	t, old := k.source.now(), false
+	old := false
 	g.Each(func(at hashtable.Slot) {
 		if at.Word().Load() >= engine.Queued {
 			busy = append(busy, g.Key(at))
@@ -50,7 +50,7 @@ func (k *Keyed[K]) convert(g *guard[K], p *engine.Timeline) (busy []K) {
 		case w >= engine.Queued, old.Limit() == p.Limit():
 			return old, w
 		}
-		return p, p.Adopt(old, w, t)
+		return p, p.Adopt(old, w, k.source.reached()) // after the word was sealed: see setTimeline
 	})
 	return busy
 }
@@ -89,11 +89,10 @@ func keysOf[K comparable](g *guard[K], keys []K) []K {
 
 // setLimit puts the timeline p in force for key, if it is there.
 func (k *Keyed[K]) setLimit(h uint64, key K, p *engine.Timeline) {
-	t := k.source.now()
-	if p.Spent(t) {
+	if t := k.source.now(); p.Spent(t) {
 		p = engine.NewTimeline(p.Limit(), t)
 	}
-	if k.setTimeline(h, key, p, t) {
+	if k.setTimeline(h, key, p) {
 		return
 	}
 	b := k.open(h, key)
@@ -101,13 +100,14 @@ func (k *Keyed[K]) setLimit(h uint64, key K, p *engine.Timeline) {
 		return
 	}
 	defer k.leave(h, b)
-	k.setTimeline(h, key, p, t) // nobody may take without limit from what was taken over before
+	k.setTimeline(h, key, p) // nobody may take without limit from what was taken over before
 	b.SetLimit(limitOf(p.Limit()))
 }
 
 // setTimeline puts the timeline p in the place of the one that key has in the table, and reports
-// whether its state is there, so that it was changed, too.
-func (k *Keyed[K]) setTimeline(h uint64, key K, p *engine.Timeline, t int64) bool {
+// whether its state is there, so that it was changed, too. The time is read after the word, so nobody
+// took a token from that word at a later instant.
+func (k *Keyed[K]) setTimeline(h uint64, key K, p *engine.Timeline) bool {
 	g := k.table.Lock(h)
 	defer g.Unlock()
 	at, ok := g.Find(h, key)
@@ -122,7 +122,7 @@ func (k *Keyed[K]) setTimeline(h uint64, key K, p *engine.Timeline, t int64) boo
 			return false
 		case w >= engine.Queued:
 			return false
-		case same || g.Replace(at, w, p, p.Adopt(old, w, t)):
+		case same || g.Replace(at, w, p, p.Adopt(old, w, k.source.reached())):
 			return true
 		}
 	}

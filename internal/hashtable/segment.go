@@ -173,7 +173,7 @@ func (s *segment[K, V]) put(h uint64, key K, kind uint8, word uint64) *atomic.Ui
 			slot := slotOf(m)
 			s.setKey(i, slot, key)
 			g.kinds[slot] = kind
-			*plain(&g.words[slot]) = word
+			storePlain(&g.words[slot], word)
 			s.setTags(g, tags|tagOf(h)<<(slot*8)) // makes all of it visible
 			s.live++
 			return &g.words[slot]
@@ -193,12 +193,12 @@ func (s *segment[K, V]) setTags(g *head, tags uint64) {
 	if s.public {
 		g.tags.Store(tags)
 	} else {
-		*plain(&g.tags) = tags
+		storePlain(&g.tags, tags)
 	}
 }
 
-// plain returns a word to be written while no other goroutine can know of it.
-func plain(w *atomic.Uint64) *uint64 { return (*uint64)(unsafe.Pointer(w)) }
+// storePlain stores v in w while no other goroutine can know of it.
+func storePlain(w *atomic.Uint64, v uint64) { *(*uint64)(unsafe.Pointer(w)) = v }
 
 // bury notes that the slot, whose word was sealed, has lost its key. The lock is held.
 func (s *segment[K, V]) bury(g *head, slot int) {
