@@ -54,8 +54,8 @@ var faults = []fault{
 	},
 	{
 		"the clock before the word, in a decision",
-		change("first := c.Word.Load() // before the clock: a denial is proved by it\n\t\tt, shown := s.read()",
-			"t, shown := s.read()\n\t\tfirst := c.Word.Load()"),
+		change("first := word.Load() // before the clock: a denial is proved by it\n\t\tt, shown := s.read()",
+			"t, shown := s.read()\n\t\tfirst := word.Load()"),
 		"TestDecisions/(Allow|Take)_held_up",
 	},
 	{
@@ -66,8 +66,8 @@ var faults = []fault{
 	},
 	{
 		"the clock before the word, in Tokens",
-		change("first := c.Word.Load()\n\t\tm, how := c.Timeline.Look(&c.Word, first, s.now())",
-			"t := s.now()\n\t\tfirst := c.Word.Load()\n\t\tm, how := c.Timeline.Look(&c.Word, first, t)"),
+		change("first := word.Load()\n\t\tm, how := p.Look(word, first, s.now())",
+			"t := s.now()\n\t\tfirst := word.Load()\n\t\tm, how := p.Look(word, first, t)"),
 		"TestDecisions/Tokens_beside_all",
 	},
 
@@ -94,7 +94,7 @@ var faults = []fault{
 	},
 	{
 		"leaving the queue twice",
-		change("if x.State() != Waiting {\n\t\treturn false\n\t}", ""),
+		change("if x.state != Waiting {\n\t\treturn false\n\t}", ""),
 		"TestWaits/Wait,_cancel$|TestReservations",
 	},
 	{
@@ -109,7 +109,7 @@ var faults = []fault{
 	},
 	{
 		"the queue's timer is not set again",
-		change("b.room.alarm.set = false\n\t\th.release()", "h.release()"),
+		change("b.room.alarm.set = false\n\th.release()", "h.release()"),
 		"TestWaits/one_timer",
 	},
 	{
@@ -121,22 +121,22 @@ var faults = []fault{
 	// Keys.
 	{
 		"an eviction in two steps",
-		change("|| !e.Word.CompareAndSwap(w, engine.Sealed) {\n\t\treturn false\n\t}", "{\n\t\treturn false\n\t}\n\te.Word.Store(engine.Sealed)"),
+		change("if !at.Word().CompareAndSwap(w, Sealed) {\n\t\treturn false\n\t}\n\tg.s.bury", "at.Word().Store(Sealed)\n\tg.s.bury"),
 		"TestEvictions/Evict_beside_Allow",
 	},
 	{
 		"an eviction that does not seal",
-		change("|| !e.Word.CompareAndSwap(w, engine.Sealed) {\n\t\treturn false\n\t}", "{\n\t\treturn false\n\t}"),
+		change("if !at.Word().CompareAndSwap(w, Sealed) {\n\t\treturn false\n\t}\n\tg.s.bury", "g.s.bury"),
 		"TestEvictions/Evict_beside_Allow",
 	},
 	{
-		"a deletion in two steps",
-		change("} else if e.Word.CompareAndSwap(w, engine.Sealed) {", "} else if e.Word.Store(engine.Sealed); true {"),
+		"a deletion of a key that somebody waits for",
+		change("if w >= engine.Queued {\n\t\t\treturn false\n\t\t}\n\t\tif k.bornFull(t) {", "if k.bornFull(t) {"),
 		"TestDeletions",
 	},
 	{
-		"a change of a key's limit in two steps",
-		change("if e.Word.CompareAndSwap(w, engine.Sealed) {\n\t\t\tto :=", "if e.Word.Store(engine.Sealed); true {\n\t\t\tto :="),
+		"a key is moved in two steps",
+		change("head.words[slot].Swap(Sealed)", "head.words[slot].Load()\n\t\t\thead.words[slot].Store(Sealed)"),
 		"TestDecisions/SetLimit_beside_Allow/keyed",
 	},
 	{
@@ -146,40 +146,48 @@ var faults = []fault{
 	},
 	{
 		"a key is inserted without a look",
-		change("if e, _, _ := s.find(h, key); e != nil {\n\t\treturn e, false\n\t}", ""),
+		change("if at, ok := g.Find(h, key); ok {\n\t\treturn at.Word(), g.Kind(at), false\n\t}", ""),
 		"TestEvictions/a_new_key,_thrice",
 	},
 	{
 		"a segment that was replaced is locked",
-		change("if !s.dead {", "if true {"),
+		change("if !s.replaced {", "if true {"),
 		"TestTables",
 	},
 	{
-		"a miss is believed without the lock",
-		change("e, b := k.entry(h, key)\n\t\tif b != nil {\n\t\t\tb.take(want, d)", "e, b := k.entry(h, key)\n\t\tif k.table.get(h, key) == nil {\n\t\t\te = k.table.newEntry(e.Timeline, key)\n\t\t}\n\t\tif b != nil {\n\t\t\tb.take(want, d)"),
-		"TestEvictions|TestDeletions",
+		"a change of limit by a time read before the words",
+		[]overlay.Patch{
+			{Old: "\told := false\n", New: "\told, early := false, k.source.now()\n"},
+			{Old: "return p, p.Adopt(old, w, k.source.reached())", New: "return p, p.Adopt(old, w, early)"},
+		},
+		"TestWaits/Wait,_cancel,_SetLimit,_step",
 	},
 	{
-		"a line is entered that is gone",
-		change("if s.m[b.key] != b {\n\t\treturn false\n\t}", "if s.m == nil {\n\t\ts.m = make(map[K]*line[K])\n\t}"),
-		"TestReservations|TestEvictions",
-	},
-	{
-		"a line is dropped while somebody queues",
-		change("if b.open > 0 || !b.room.queue.Empty() {", "if b.open > 0 {"),
+		"a line is put back while somebody queues",
+		change("if !b.room.queue.Empty() {\n\t\treturn false\n\t}", ""),
 		"TestReservations",
+	},
+	{
+		"a line is put back while others have it open",
+		change("if b.open--; b.open > 0 || !k.putBack(h, b) {", "if b.open--; !k.putBack(h, b) {"),
+		"TestReservations|TestWaits",
+	},
+	{
+		"the word of a key that gets a line is left in the table",
+		change("b.first.Word.Store(at.Word().Swap(inLine))", "b.first.Word.Store(at.Word().Load())"),
+		"TestWaits",
 	},
 	{
 		"the limit for new keys is set after the visit of the old ones",
 		[]overlay.Patch{
 			{Old: "k.limit.Store(p)\n\tk.overflow.setLimit(l)\n", New: "k.overflow.setLimit(l)\n"},
-			{Old: "k.each(func(h uint64, key K) { k.setLimit(h, key, p) })\n", New: "k.each(func(h uint64, key K) { k.setLimit(h, key, p) })\n\tk.limit.Store(p)\n"},
+			{Old: "\t})\n}\n\n// convert puts", New: "\t})\n\tk.limit.Store(p)\n}\n\n// convert puts"},
 		},
 		"TestDecisions/SetLimit|TestEvictions|TestDeletions",
 	},
 	{
 		"a key that comes during the last sweep finds no timer",
-		change("if k.table.count.Load() > 0 { // one came in between", "if false { // one came in between"),
+		change("if k.table.Len() > 0 { // one came in between", "if false { // one came in between"),
 		"TestSweeping",
 	},
 
@@ -191,7 +199,7 @@ var faults = []fault{
 	},
 	{
 		"a job that fails does not end its group",
-		change("c.failure = err\n\t\tc.cancel(err)", "c.failure = err"),
+		change("r.failure = err\n\t\tr.cancel(err)", "r.failure = err"),
 		"TestGroups/Go_that_waits",
 	},
 }
