@@ -285,3 +285,33 @@ func ExampleNewKeyedFunc() {
 	// 100
 	// true
 }
+
+// Rates in the source, exact as numbers.
+func ExampleMustParseRate() {
+	r := tokenbucket.MustParseRate("90/min")
+	fmt.Println(r, r.Rat())
+	// Output: 90/m 3/2
+}
+
+// A Limit in a configuration file.
+func ExampleLimit() {
+	var config struct{ API tokenbucket.Limit }
+	if err := json.Unmarshal([]byte(`{"API": {"rate": "100/min", "burst": 20}}`), &config); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(config.API)
+	b := tokenbucket.New(config.API.Rate, config.API.Burst)
+	fmt.Println(b)
+	// Output:
+	// 100/m burst 20
+	// 100/m burst 20
+}
+
+// At a rate of zero the burst is all there ever is.
+func ExampleErrNever() {
+	b := tokenbucket.New(tokenbucket.Rate{}, 1)
+	b.Allow()
+	_, err := b.Reserve()
+	fmt.Println(errors.Is(err, tokenbucket.ErrNever), err)
+	// Output: true tokenbucket: waiting for 1: the tokens will never be there
+}

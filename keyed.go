@@ -12,36 +12,37 @@ import (
 	"github.com/go-tokenbucket/tokenbucket/internal/hashtable"
 )
 
-// Keyed is a bucket for each key: a client, a host, a user. A key that has not been seen has a full
+// A Keyed has a bucket for each key: a client, a host, a user. A key that has not been seen has a full
 // bucket, and takes no memory.
 //
-// A bucket that is full cannot be told from a new one, so it is dropped: by other keys' arrival,
+// A bucket that is full cannot be told from a new one, so it is evicted: by the arrival of other keys,
 // when there is no room left in its part of the table; by [Keyed.Evict]; and by itself, once it has
-// been full for a while. The memory of a key that is no longer used comes back within half a minute
-// of its bucket being full, without any further call; with tens of millions of keys it can take
-// some minutes, for this work is kept below a hundredth of one processor. There is no goroutine to
-// stop: an abandoned Keyed is collected.
+// been full for a while. The memory of a key that is no longer used comes back within half a minute of
+// its bucket being full, without any further call. With tens of millions of keys it can take some
+// minutes, because this work is kept below a hundredth of one processor. A Keyed has no goroutine and
+// nothing to close: one that is no longer used is collected.
 //
-// With [WithMaxKeys], keys that come when that many are there share 64 overflow buckets (for each
-// of up to 16 different limits), chosen by a hash with a random seed, until there is room. Keys
-// that were there before keep their buckets, unless they are full and so make room. The memory is
-// bounded, and a flood of invented keys gets no more, in all, than the overflow buckets grant and
-// the keys that were free.
+// With [WithMaxKeys], keys that come when that many are there share 64 overflow buckets (for each of up
+// to 16 different limits), chosen by a hash with a random seed, until there is room. Keys that were
+// there before keep their buckets, unless they are full and so make room. A key that gets a bucket of
+// its own later begins with what the bucket that it shared has. The memory is bounded, and a flood of
+// invented keys gets no more, in all, than the overflow buckets grant and the keys that were free.
 //
-// Keys may be of any comparable type. A string is copied, so that a key cut out of a request does
-// not keep the request in memory. A key that is not equal to itself (a floating-point NaN, or a
-// struct or interface that holds one) could never be found again: all such keys share one overflow
-// bucket. A key with a dynamic type that is not comparable panics.
+// Keys may be of any comparable type. They are held by value, so the garbage collector has no pointer
+// a key to follow unless the type has one. A string is copied, so that a key cut out of a request does
+// not keep the request in memory. A key that is not equal to itself (a floating-point NaN, or a struct
+// or interface that holds one) could never be found again: all such keys share one overflow bucket. A
+// key with a dynamic type that is not comparable panics.
 //
-// Create one with [NewKeyed] or [NewKeyedFunc]; the zero Keyed must not be used, nor may a Keyed be
-// copied. All methods may be called by any number of goroutines at once. They do what those of
-// [Bucket] do, to the bucket of key.
+// Create one with [NewKeyed] or [NewKeyedFunc]. The zero Keyed must not be used: its methods panic. A
+// Keyed must not be copied. All methods are safe for concurrent use. They do what those of [Bucket] do,
+// to the bucket of key.
 type Keyed[K comparable] struct {
 	source     source
 	table      hashtable.Table[K, engine.Timeline]
 	maxKeys    int64
 	dynamic    bool        // a key may hold a value that has no hash
-	refusing   atomic.Bool // set for good by the first denial; see Bucket.refusing
+	refusing   atomic.Bool // set by the first denial; see Bucket.refusing
 	maxWaiters int         // that may queue for each key; -1: any number
 
 	// Of a NewKeyed map the limit is limit; of a NewKeyedFunc map limitOf tells it, and gen counts
@@ -57,7 +58,7 @@ type Keyed[K comparable] struct {
 	sweeper  sweeper
 }
 
-// NewKeyed returns a Keyed whose buckets have all the same limit. It panics if burst is less than
+// NewKeyed returns a Keyed whose buckets all have the same limit. It panics if burst is less than
 // 1.
 func NewKeyed[K comparable](rate Rate, burst int, opts ...KeyedOption) *Keyed[K] {
 	l := Limit{Rate: rate, Burst: burst}
@@ -139,7 +140,7 @@ func (k *Keyed[K]) allowSlow(key K, n int) bool {
 	return d.outcome == engine.Granted
 }
 
-// Take takes n tokens of key or nothing, and tells all it knows. See [Bucket.Take].
+// Take takes n tokens of key or nothing, and returns the figures of the decision. See [Bucket.Take].
 func (k *Keyed[K]) Take(key K, n int) Result {
 	mustCount("Take", n)
 	var d decision
@@ -193,10 +194,10 @@ func (k *Keyed[K]) takeInLine(h uint64, key K, want engine.Want, d *decision) bo
 	return true
 }
 
-// Wait takes one token of key, as soon as it is its turn. See [Bucket.WaitN].
+// Wait takes one token of key as soon as it is its turn. See [Bucket.WaitN].
 func (k *Keyed[K]) Wait(ctx context.Context, key K) error { return k.WaitN(ctx, key, 1) }
 
-// WaitN takes n tokens of key, as soon as it is its turn. Each key has a queue of its own. See
+// WaitN takes n tokens of key as soon as it is its turn. Each key has a queue of its own. See
 // [Bucket.WaitN].
 func (k *Keyed[K]) WaitN(ctx context.Context, key K, n int) error {
 	mustCount("WaitN", n)
@@ -215,10 +216,10 @@ func (k *Keyed[K]) WaitN(ctx context.Context, key K, n int) error {
 	return b.WaitN(ctx, n)
 }
 
-// Reserve makes an appointment for one token of key. See [Bucket.ReserveN].
+// Reserve reserves one token of key. See [Bucket.ReserveN].
 func (k *Keyed[K]) Reserve(key K) (*Reservation, error) { return k.ReserveN(key, 1) }
 
-// ReserveN makes an appointment for n tokens of key. See [Bucket.ReserveN].
+// ReserveN reserves n tokens of key. See [Bucket.ReserveN].
 func (k *Keyed[K]) ReserveN(key K, n int) (*Reservation, error) {
 	mustCount("ReserveN", n)
 	h := k.hash(key)
@@ -344,6 +345,7 @@ func (k *Keyed[K]) remove(h uint64, key K) bool {
 // tokens that each has. Other goroutines may go on using the Keyed: a key that is there all the
 // time is seen once, one that comes or goes meanwhile perhaps.
 func (k *Keyed[K]) All() iter.Seq2[K, float64] {
+	k.mustBeMade()
 	return func(yield func(K, float64) bool) {
 		var keys []K
 		k.table.Walk(func(g *guard[K]) bool {

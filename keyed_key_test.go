@@ -55,3 +55,19 @@ func TestKeyedKeepsNoParents(t *testing.T) {
 	<-freed
 	runtime.KeepAlive(k)
 }
+
+// The zero Keyed is a mistake in the program, and says so.
+func TestZeroKeyed(t *testing.T) {
+	for name, op := range map[string]func(k *Keyed[int]){
+		"Allow":    func(k *Keyed[int]) { k.Allow(1) },
+		"Take":     func(k *Keyed[int]) { k.Take(1, 1) },
+		"Evict":    func(k *Keyed[int]) { k.Evict() },
+		"Wait":     func(k *Keyed[int]) { _ = k.Wait(t.Context(), 1) },
+		"All":      func(k *Keyed[int]) { k.All() },
+		"SetLimit": func(k *Keyed[int]) { k.SetLimit(Limit{Burst: 1}) },
+	} {
+		if got := panicOf(func() { op(new(Keyed[int])) }); !strings.HasPrefix(got, "tokenbucket: ") {
+			t.Errorf("%s panics with %q", name, got)
+		}
+	}
+}

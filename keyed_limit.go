@@ -12,6 +12,7 @@ import (
 // returns. A key that is not there counts as one that was full, and so begins with the burst of
 // before, if that was less. SetLimit panics for a map of [NewKeyedFunc].
 func (k *Keyed[K]) SetLimit(l Limit) {
+	k.mustBeMade()
 	mustBeValid("SetLimit", l)
 	if k.limitOf != nil {
 		panic("tokenbucket: SetLimit: the limits come from the func given to NewKeyedFunc; call Refresh")

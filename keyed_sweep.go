@@ -59,7 +59,10 @@ func (k *Keyed[K]) sweepIdle() {
 
 // Evict drops all keys whose buckets are full, and returns how many. It need not be called: see
 // [Keyed].
-func (k *Keyed[K]) Evict() int { return k.sweep(k.source.now()) }
+func (k *Keyed[K]) Evict() int {
+	k.mustBeMade()
+	return k.sweep(k.source.now())
+}
 
 // sweep drops the keys whose buckets have been full since the instant at, and makes the table as
 // small as the rest allows.

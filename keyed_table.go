@@ -19,10 +19,18 @@ type guard[K comparable] = hashtable.Guard[K, engine.Timeline]
 
 // hash returns the hash of key. A key without a hash is a mistake in the calling program.
 func (k *Keyed[K]) hash(key K) uint64 {
+	k.mustBeMade()
 	if k.dynamic {
 		mustHash(key)
 	}
 	return k.table.Hash(key)
+}
+
+// mustBeMade panics for the zero Keyed.
+func (k *Keyed[K]) mustBeMade() {
+	if k.maxKeys == 0 {
+		panic("tokenbucket: the zero Keyed must not be used: make one with NewKeyed or NewKeyedFunc")
+	}
 }
 
 // mustHash is a function of its own so that only keys that need it are moved to the heap for it.

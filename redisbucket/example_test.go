@@ -121,7 +121,7 @@ func ExampleLimiter_WaitN() {
 	// Output:
 	// <nil>
 	// <nil>
-	// tokenbucket: waiting for 2: tokenbucket: more tokens asked for than the burst
+	// tokenbucket: waiting for 2: more tokens asked for than the burst
 }
 
 // Requests and tokens a minute, taken together or not at all.

@@ -71,7 +71,11 @@ func (t *Table[K, V]) Len() int { return int(t.count.Load()) }
 // Find returns the word and the kind of key, whose hash is h, or nil if it did not see the key. A
 // miss is final only under the lock of the segment; see [Guard.Find].
 func (t *Table[K, V]) Find(h uint64, key K) (*atomic.Uint64, *V) {
-	s := t.segment(h)
+	d := t.dir.Load()
+	if d == nil {
+		return nil, nil // Init was not called
+	}
+	s := d.segs[h>>d.shift].Load()
 	g, _, slot := s.find(h, key)
 	if g == nil {
 		return nil, nil
