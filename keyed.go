@@ -174,13 +174,28 @@ func (k *Keyed[K]) takeSlow(h uint64, key K, want engine.Want, d *decision) {
 	for {
 		word, p, b := k.entry(h, key)
 		if b != nil {
-			b.take(want, d)
-			return
+			if b.take(want, d); k.mayShare(h, key, b, d) {
+				return
+			}
+			continue
 		}
 		if k.source.take(p, word, want, d); d.final(want) || d.outcome != engine.Dead && k.takeInLine(h, key, want, d) {
 			return
 		}
 	}
+}
+
+// mayShare reports whether the decision d, by the overflow bucket b, can stand. If key has got a bucket
+// of its own meanwhile, it cannot: that bucket began with the same tokens. Then they are put back.
+func (k *Keyed[K]) mayShare(h uint64, key K, b *Bucket, d *decision) bool {
+	if d.took == 0 || key != key {
+		return true
+	}
+	if word, _ := k.find(h, key); word == nil {
+		return true
+	}
+	b.Refund(int(d.took))
+	return false
 }
 
 // takeInLine is take by the line of key. It reports whether key has a bucket of its own.

@@ -252,7 +252,7 @@ var overflows = []scenario{
 		lines:  [][]op{{limit(slow1)}, {allow(1).of(2)}, {refund(1).of(2)}}, bound: 2,
 	},
 	{
-		name: "MaxKeys, a key leaves the overflow", limit: slow2, known: "a caller on the way to the overflow takes there although its key has left", keys: []uint64{1, 2}, maxKeys: 1, after: fewKeys,
+		name: "MaxKeys, a key leaves the overflow", limit: slow2, known: "a call on its way to the overflow while its key gets a bucket of its own may be denied a token that is there", keys: []uint64{1, 2}, maxKeys: 1, after: fewKeys,
 		before: []op{charge(1).of(1), allow(1).of(2)},
 		lines:  [][]op{{refund(1).of(1)}, {allow(1).of(2)}, {allow(1).of(2)}}, bound: 2,
 	},
