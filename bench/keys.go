@@ -21,10 +21,11 @@ func scramble(i int) uint64 {
 
 // stringKeys returns the keys of the given numbers, which share no memory with those of another call: a key that comes from
 // outside is never the very string that a limiter keeps, which would save it the comparison.
-// keySize is how long the string keys are, and copiedText what tokenbucket sets aside for the bytes of its copy.
+// keySize is how long the string keys are, and copiedText what tokenbucket sets aside for the bytes
+// of its copy: a segment of its table has room for a quarter more text.
 const (
 	keySize    = len("client-") + 10
-	copiedText = 32
+	copiedText = keySize + keySize/4
 )
 
 func stringKeys(n int, number func(i int) int) []string {
