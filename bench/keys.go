@@ -25,7 +25,7 @@ func scramble(i int) uint64 {
 // of its copy: a segment of its table has room for a quarter more text.
 const (
 	keySize    = len("client-") + 10
-	copiedText = keySize + keySize/4
+	copiedText = 1.25 * float64(keySize)
 )
 
 func stringKeys(n int, number func(i int) int) []string {
