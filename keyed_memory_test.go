@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/go-tokenbucket/tokenbucket/internal/engine"
 )
 
 // flood takes all that n new names get, beginning with number first, and returns how much that is.
@@ -494,5 +496,24 @@ func TestKeyedLeavesOverflow(t *testing.T) {
 	k.Delete("there")
 	if n := k.TakeAvailable("new", 100); n != 0 || k.Len() != 1 {
 		t.Errorf("%d tokens more in a bucket of its own, Len = %d", n, k.Len())
+	}
+}
+
+// TestKeyedOverflowHeldUp: a call that was on its way to the overflow while its key got a bucket of its own
+// puts back what it took there.
+func TestKeyedOverflowHeldUp(t *testing.T) {
+	k := NewKeyed[string](PerHour(1), 10, WithClock(new(handClock)), WithMaxKeys(1))
+	k.Allow("there")
+	h := k.hash("new")
+	_, _, b := k.entry(h, "new")
+	var d decision
+	b.take(engine.Want{Least: 4, Most: 4}, &d)
+	if !k.mayShare(h, "new", b, &d) || b.Tokens() != 6 {
+		t.Errorf("a key without a bucket of its own may not share, or was refunded: %v tokens", b.Tokens())
+	}
+	k.Delete("there")
+	k.Charge("new", 1)
+	if k.mayShare(h, "new", b, &d) || b.Tokens() != 10 {
+		t.Errorf("a key with a bucket of its own may share, or was not refunded: %v tokens", b.Tokens())
 	}
 }
